@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,6 +16,7 @@ from uuid import UUID
 import attrs
 import pytest
 
+from justpipe_actors.cli import json_input
 from justpipe_actors.cli.errors import InvalidValue
 from justpipe_actors.cli.json_input import (
     JsonArgument,
@@ -210,6 +212,43 @@ def test_json_comes_from_three_sources(
 
     for text in ('{"a": 1}', f"@{tmp_path / 'it.json'}", "-"):
         assert read_json(text, "--state").value == {"a": 1}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/fd")
+def test_json_comes_from_a_pipe_of_the_shell() -> None:
+    """Such as the one of ``<(command)``."""
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, b'{"a": 1}')
+        os.close(writer)
+        assert read_json(f"@/dev/fd/{reader}", "--state").value == {"a": 1}
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/zero")
+def test_a_device_is_refused() -> None:
+    """Some have no end."""
+    with pytest.raises(InvalidValue, match=r"^--state: /dev/zero is a device and not"):
+        read_json("@/dev/zero", "--state")
+
+
+def test_input_that_is_too_long_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This holds for files and for standard input; up to the limit both are read."""
+    monkeypatch.setattr(json_input, "LONGEST", 9)
+    path = tmp_path / "it.json"
+    for text, is_read in (("[1, 2, 3]", True), ("[1, 2, 34]", False)):
+        path.write_text(text)
+        for source, name in ((f"@{path}", str(path)), ("-", "standard input")):
+            monkeypatch.setattr(sys, "stdin", StringIO(text))
+            if is_read:
+                assert read_json(source, "--state").value == [1, 2, 3]
+                continue
+            with pytest.raises(InvalidValue) as refused:
+                read_json(source, "--state")
+            assert f"{name} has more than 9 characters." in refused.value.message
 
 
 @pytest.mark.parametrize("text", ["{", "@/no/such/file", "", json.dumps("x")[:-1]])

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import stat
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ from dataclasses import is_dataclass
 from decimal import Decimal
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints, is_typeddict
+from typing import Any, TextIO, get_origin, get_type_hints, is_typeddict
 from uuid import UUID
 
 import attrs
@@ -126,6 +128,9 @@ UNTYPED: tuple[Any, ...] = (Any, object, type(None))
 """Types that take a JSON value as it is."""
 
 NO_DEFAULT = inspect.Parameter.empty
+LONGEST = 100_000_000
+"""Characters that are read from a file, a pipe or standard input."""
+
 HOW_TO_PASS = "Pass JSON, @FILE, or - for standard input."
 
 converter: JsonConverter = strict_converter()
@@ -206,8 +211,30 @@ def _json_or_text(text: str) -> object:
 
 def _source(text: str) -> str:
     if text == "-":
-        return sys.stdin.read()
-    return Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
+        return _read_all(sys.stdin, "standard input")
+    if not text.startswith("@"):
+        return text
+    path = Path(text[1:])
+    with path.open(encoding="utf-8") as file:
+        if _is_device(file):
+            msg = f"{path} is a device and not a file"
+            raise ValueError(msg)
+        return _read_all(file, str(path))
+
+
+def _is_device(file: TextIO) -> bool:
+    """Tell whether a file is a device such as ``/dev/zero``; a terminal is read."""
+    mode = os.fstat(file.fileno()).st_mode
+    return (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and not file.isatty()
+
+
+def _read_all(file: TextIO, name: str) -> str:
+    """Read a file to its end, and refuse one that is too long or has no end."""
+    text = file.read(LONGEST + 1)
+    if len(text) > LONGEST:
+        msg = f"{name} has more than {LONGEST:,} characters"
+        raise ValueError(msg)
+    return text
 
 
 def build_value(target_type: Any, argument: JsonArgument) -> Any:
