@@ -102,7 +102,7 @@ class StoredEvent:
 
 
 class EventHeader(NamedTuple):
-    """A stored event without payload and meta; fields are named as those of ``Event``.
+    """A stored event without payload and notes; fields are named as those of ``Event``.
 
     perf: a tuple, because spans of a long run need ten thousand of them at once.
     """
@@ -133,6 +133,8 @@ class EventHeader(NamedTuple):
     """The invocation that caused this one."""
     owner_invocation_id: str | None = None
     """The map or sub invocation that this one works for, else its own."""
+    tries: int = 1
+    """At the end of an invocation: how often ``retries=`` called its function."""
 
 
 class EventChunk(NamedTuple):
@@ -150,6 +152,8 @@ class EventChunk(NamedTuple):
     """Seconds since the epoch, one little-endian double for each event."""
     fields: str
     """JSON object: the fields that all events share, and under ``each`` the others.
+
+    ``tries`` has the tries that the metas count, by index in the chunk, where several.
 
     The keys are those of an event.  Where ``run_id`` is ``"$"``, each ``$`` that begins
     a text stands for the run's id.

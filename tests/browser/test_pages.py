@@ -111,6 +111,42 @@ def test_a_graph_shows_where_the_time_goes(
         expect(step).to_have_attribute("aria-label", "scene: number of invocations 24")
 
 
+def unreliable(root: Path) -> Pipe[Any, Any]:
+    """Return a pipe with a step that fails twice and then succeeds."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="unreliable", storage=root, persist=True)
+    calls: list[None] = []
+
+    @pipe.step(to="send", retries=2, retry_wait_min=0, retry_wait_max=0)
+    async def fetch() -> None:
+        calls.append(None)
+        if len(calls) < 3:
+            msg = "the site is away"
+            raise OSError(msg)
+
+    pipe.step("send")(samples.takes(0))
+    return pipe
+
+
+def test_tries_of_retries_are_counted(page: Page, tmp_path: Path) -> None:
+    """They are in the table of a run's steps and in the graph of its pipeline."""
+    pipe = unreliable(tmp_path)
+    with served(tmp_path) as site:
+        run_id = site.portal.call(samples.run, pipe, {})
+        open_page(page, f"{site.address}/runs/{run_id}")
+        row = page.get_by_role("row").filter(
+            has=page.get_by_role("button", name="fetch")
+        )
+        expect(row.get_by_role("cell").nth(2)).to_have_text("3")
+
+        open_page(page, f"{site.address}/pipelines/{pipe.pipeline_hash}?tab=graph")
+        page.get_by_label("Colours").select_option("retries")
+
+        step = page.locator(".graph [data-path=fetch]")
+        expect(step).to_have_attribute(
+            "aria-label", "fetch: number of further attempts 2"
+        )
+
+
 def versioned(root: Path, *, retries: int, is_longer: bool = False) -> Pipe[Any, Any]:
     """Return one of the versions of a pipe."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="report", storage=root, persist=True)

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from justpipe_actors import Pipe
 from justpipe_actors.dashboard import DashboardAPI, create_app
+from justpipe_actors.dashboard.run_details import StoredRun
 from justpipe_actors.dashboard.server import create_app as old_create_app
+from justpipe_actors.dashboard.spans import EVENT_COLUMNS, SPAN_COLUMNS
 from justpipe_actors.events import EventType
 
 from .asgi import Client
@@ -108,6 +111,37 @@ async def test_spans_are_rows_and_can_be_requested_after_an_event(
     owner = next(row for row in data["spans"] if row[1] == "scenes")
     assert scene[7] == owner[0]
     assert [row[1] for row in later["spans"]] == ["publish"]
+
+
+async def test_spans_count_the_tries_of_retries(store: Store) -> None:
+    """One span is one call with all its tries; rows of a stream count the same."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="again", persist=True, storage=store.root)
+    calls: list[None] = []
+
+    @pipe.step(to="once", retries=3, retry_wait_min=0, retry_wait_max=0)
+    async def later() -> None:
+        calls.append(None)
+        if len(calls) < 3:
+            raise OSError("not yet")
+
+    @pipe.step
+    async def once() -> None: ...
+
+    run_id = await store.run(pipe, {})
+    client = Client(create_app(store.registry))
+    found = store.registry.resolve_run(run_id)
+    assert found is not None
+
+    data = (await client.get(f"/api/runs/{run_id}/spans")).json()
+    streamed = StoredRun(*found).rows_after(0, 100)
+
+    tries = SPAN_COLUMNS.index("tries")
+    assert [(row[1], row[tries]) for row in data["spans"]] == [
+        ("later", 3),
+        ("once", 1),
+    ]
+    cell = EVENT_COLUMNS.index("tries")
+    assert [row[cell] for row in streamed if row[1] == "step_end"] == [3, 1]
 
 
 async def test_events_without_paging_are_the_list_of_justpipe(

@@ -11,6 +11,7 @@ import pytest
 
 from justpipe_actors import Pipe
 from justpipe_actors.abc import HeaderStore, StorageBackend
+from justpipe_actors.events import EventType
 from justpipe_actors.storage import InMemoryBackend, SQLiteBackend
 from justpipe_actors.storage.headers import parse_header
 
@@ -74,6 +75,36 @@ async def test_headers_can_be_read_after_a_number(store: StorageBackend) -> None
     assert store.get_event_headers(run_id, after=7, limit=3) == everything[7:10]
     assert store.get_event_headers(run_id, limit=0) == []
     assert store.get_event_headers("nothing") == []
+
+
+async def test_headers_count_the_tries_of_retries(store: StorageBackend) -> None:
+    """The end of a call has the number of all its tries, whether it succeeded or failed."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="again", persist=True, storage=store)
+    calls: list[str] = []
+
+    @pipe.step(to="never", retries=3, retry_wait_min=0, retry_wait_max=0)
+    async def later() -> None:
+        calls.append("later")
+        if len(calls) < 3:
+            raise OSError("not yet")
+
+    @pipe.step(retries=1, retry_wait_min=0, retry_wait_max=0)
+    async def never() -> None:
+        raise OSError("never")
+
+    async with pipe.run({}) as stream:
+        await stream.wait()
+    assert isinstance(store, HeaderStore)
+
+    headers = store.get_event_headers(stream.run_id)
+
+    several = [(one.type, one.stage, one.tries) for one in headers if one.tries > 1]
+    assert several == [
+        (EventType.STEP_END, "later", 3),
+        (EventType.STEP_ERROR, "never", 2),
+    ]
+    for event in store.get_events(stream.run_id):
+        assert "tries" not in json.loads(event.data)
 
 
 async def test_payloads_are_not_read(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ class HeaderStore(Protocol):
     def get_event_headers(
         self, run_id: str, *, after: int = 0, limit: int | None = None
     ) -> list[EventHeader]:
-        """Return a run's events by ascending ``seq``, without payload and meta.
+        """Return a run's events by ascending ``seq``, without payload and notes.
 
         Events of types that this version does not know are left out.
 

@@ -22,7 +22,14 @@ from ..storage.registry import AnnotatedRun
 from .api import checked_type
 from .errors import NotFoundError, RequestError
 from .runs import run_row
-from .spans import event_of, event_row, headers_of, incarnations_of, span_row
+from .spans import (
+    event_of,
+    event_row,
+    headers_of,
+    incarnations_of,
+    span_row,
+    tries_by_number,
+)
 from .tracebacks import frames_of
 
 
@@ -139,8 +146,10 @@ class StoredRun:
         begin = headers[0].timestamp if headers else start
         if after:
             spans = [s for s in spans if max(s.first_seq or 0, s.last_seq or 0) > after]
+        tries = tries_by_number(headers)
+        rows = [span_row(s, begin, tries.get(s.last_seq, 1)) for s in spans[:limit]]
         return {
-            "spans": [span_row(span, begin) for span in spans[:limit]],
+            "spans": rows,
             "next": headers[-1].seq if headers else 0,
             "t0": begin,
             "is_cut": len(spans) > limit,

@@ -10,6 +10,7 @@ from ..abc import HeaderStore, StorageBackend
 from ..events import Event, EventType
 from ..observability.spans import Span, collect_spans
 from ..records import EventHeader, StoredEvent
+from ..storage.chunk_format import tries_in
 from ..storage.headers import parse_header
 
 
@@ -26,6 +27,7 @@ SPAN_COLUMNS = (
     "last_seq",
     "step",
     "cause",
+    "tries",
 )
 """What the cells of a span's row are, in their order."""
 
@@ -41,6 +43,7 @@ EVENT_COLUMNS = (
     "kind",
     "owner",
     "parent",
+    "tries",
 )
 """What the cells of an event's row in a stream are, in their order."""
 
@@ -104,7 +107,15 @@ def seconds_after(begin: float, moment: float) -> float:
     return int((moment - begin) * 1e6 + 0.5) / 1e6
 
 
-def span_row(span: Span, begin: float) -> list[Any]:
+def tries_by_number(headers: Iterable[EventHeader]) -> dict[int | None, int]:
+    """Return how often a function was called, by the number of the event of its end.
+
+    Functions that were called once are left out.
+    """
+    return {header.seq: header.tries for header in headers if header.tries != 1}
+
+
+def span_row(span: Span, begin: float, tries: int = 1) -> list[Any]:
     """Return a span as a row of ``SPAN_COLUMNS``; times are seconds after ``begin``."""
     own = span.owner == span.invocation_id
     end = span.end
@@ -122,6 +133,7 @@ def span_row(span: Span, begin: float) -> list[Any]:
         span.last_seq,
         span.stage,
         span.cause,
+        tries,
     ]
 
 
@@ -139,4 +151,5 @@ def event_row(event: Event | EventHeader, payload: Any) -> list[Any]:
         event.node_kind.value,
         event.owner_invocation_id,
         event.parent_invocation_id,
+        event.tries if isinstance(event, EventHeader) else tries_in(event.meta),
     ]

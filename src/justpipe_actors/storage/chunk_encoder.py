@@ -23,7 +23,7 @@ from ..codec import to_plain, to_text
 from ..events import EventType
 from ..outcomes import PipelineEndData, StepTiming
 from ..records import EventChunk, StoredEvent
-from .chunk_format import encode_fields, encode_times
+from .chunk_format import encode_fields, encode_times, several_tries
 from .event_columns import EventColumns, encode_meta, has_only_text_keys, restore_value
 
 
@@ -160,13 +160,17 @@ class Encoder:
             columns, allow_references=allow_references
         )
         metas = columns.metas
+        metas_text = None if metas is None else _join_array(map(encode_meta, metas))
+        constants = columns.constants
+        if metas_text is not None and (tries := several_tries(metas_text)):
+            constants = {**constants, "tries": tries}
         return EventChunk(
             columns.first,
             columns.first + len(columns) - 1,
             encode_times(columns.times),
-            encode_fields(self.run_id, columns.constants, columns.columns),
+            encode_fields(self.run_id, constants, columns.columns),
             payloads,
-            None if metas is None else _join_array(map(encode_meta, metas)),
+            metas_text,
             json.dumps(repeated) if repeated else None,
             json.dumps(columns.counts),
         )

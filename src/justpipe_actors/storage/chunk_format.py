@@ -73,6 +73,24 @@ def encode_fields(
     return text
 
 
+def tries_in(meta: object) -> int:
+    """Return how often ``retries=`` called a function, from the meta of its end."""
+    framework = meta.get("framework") if isinstance(meta, dict) else None
+    tries = framework.get("tries") if isinstance(framework, dict) else None
+    return tries if isinstance(tries, int) and tries > 1 else 1
+
+
+def several_tries(metas: str) -> dict[int, int]:
+    """Return how often ``retries=`` called functions, from ``EventChunk.metas``.
+
+    The keys are indexes in the chunk; functions that were called once are left out.
+    """
+    if '"tries":' not in metas:
+        return {}
+    counts = enumerate(map(tries_in, json.loads(metas)))
+    return {n: tries for n, tries in counts if tries > 1}
+
+
 def decode_fields(run_id: str, text: str) -> dict[str, Any]:
     """Decode ``EventChunk.fields``.
 

@@ -1,4 +1,4 @@
-"""Events without payload and meta: what happened, when and where.
+"""Events without payload and notes: what happened, when and where.
 
 A run may store a growing state with every step, so reading payloads costs many times as
 much as reading the other fields.  A chunk keeps payloads in a separate column, which
@@ -8,14 +8,14 @@ this module does not read.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count, islice, repeat
 from typing import Any
 
 from ..events import EventType, NodeKind
 from ..records import EventHeader, StoredEvent
-from .chunk_format import decode_fields, decode_times
+from .chunk_format import decode_fields, decode_times, tries_in
 
 
 _TYPES: dict[str, EventType] = {kind.value: kind for kind in EventType}
@@ -67,6 +67,7 @@ def decode_headers(
         column("attempt", 1),
         column("scope", ()),
         *(column(name) for name in _IDS),
+        _tries_column(fields.get("tries"), len(moments)),
         strict=False,
     )
     headers = list(map(_new_header, rows))
@@ -81,8 +82,15 @@ _new_header: Callable[[tuple[Any, ...]], EventHeader] = partial(
 )
 
 
+def _tries_column(tries: object, count: int) -> Iterable[int]:
+    """Return the tries of each event of a chunk, which names those with several."""
+    if not isinstance(tries, dict):
+        return repeat(1)
+    return [int(tries.get(str(n), 1)) for n in range(count)]
+
+
 def parse_header(stored: StoredEvent) -> EventHeader | None:
-    """Return a stored event without payload and meta; None if its type is not known.
+    """Return a stored event without payload and notes; None if its type is not known.
 
     Unreadable fields are left out.
     """
@@ -94,14 +102,18 @@ def parse_header(stored: StoredEvent) -> EventHeader | None:
         data = None
     found: dict[str, Any] = data if isinstance(data, dict) else {}
     attempt, scope = found.get("attempt"), found.get("scope")
-    ids = (found.get(name) for name in _IDS)
-    return EventHeader(
-        stored.event_type,
-        stored.step_name,
-        stored.timestamp.timestamp(),
-        stored.seq,
-        _KINDS.get(str(found.get("node_kind")), NodeKind.SYSTEM),
-        attempt if isinstance(attempt, int) else 1,
-        [str(part) for part in scope] if isinstance(scope, list) else (),
-        *(name if isinstance(name, str) else None for name in ids),
+    ids = map(found.get, _IDS)
+    names: list[Any] = [name if isinstance(name, str) else None for name in ids]
+    return _new_header(
+        (
+            stored.event_type,
+            stored.step_name,
+            stored.timestamp.timestamp(),
+            stored.seq,
+            _KINDS.get(str(found.get("node_kind")), NodeKind.SYSTEM),
+            attempt if isinstance(attempt, int) else 1,
+            [str(part) for part in scope] if isinstance(scope, list) else (),
+            *names,
+            tries_in(found.get("meta")),
+        )
     )

@@ -242,7 +242,7 @@ class InMemoryBackend:
     def get_event_headers(
         self, run_id: str, *, after: int = 0, limit: int | None = None
     ) -> list[EventHeader]:
-        """Return a run's events by ascending ``seq``, without payload and meta."""
+        """Return a run's events by ascending ``seq``, without payload and notes."""
         parsed = map(parse_header, self.get_events(run_id, after=after))
         known = (one for one in parsed if one is not None)
         return list(islice(known, None if limit is None or limit < 0 else limit))

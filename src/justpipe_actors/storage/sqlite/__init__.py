@@ -235,7 +235,7 @@ class SQLiteBackend:
     def get_event_headers(
         self, run_id: str, *, after: int = 0, limit: int | None = None
     ) -> list[EventHeader]:
-        """Return a run's events by ascending ``seq``, without payload and meta."""
+        """Return a run's events by ascending ``seq``, without payload and notes."""
         at_most = limit if limit is not None and limit >= 0 else None
         event_filter = EventFilter(run_id, None, after, at_most)
         return self._database.read(

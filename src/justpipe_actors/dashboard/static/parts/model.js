@@ -1,8 +1,8 @@
 // A run as spans: from the server's rows at first, then from its events while it goes on.
 // `statusAt` answers for replay and for live alike.
 
-export const ROW = { id: 0, label: 1, kind: 2, start: 3, end: 4, status: 5, attempt: 6, parent: 7, first: 8, last: 9, step: 10, cause: 11 };
-export const CELL = { seq: 0, type: 1, stage: 2, t: 3, invocation: 4, attempt: 5, scope: 6, payload: 7, kind: 8, owner: 9, parent: 10 };
+export const ROW = { id: 0, label: 1, kind: 2, start: 3, end: 4, status: 5, attempt: 6, parent: 7, first: 8, last: 9, step: 10, cause: 11, tries: 12 };
+export const CELL = { seq: 0, type: 1, stage: 2, t: 3, invocation: 4, attempt: 5, scope: 6, payload: 7, kind: 8, owner: 9, parent: 10, tries: 11 };
 
 const ENDS = { step_end: "done", step_error: "failed", cancelled: "cancelled" };
 
@@ -73,9 +73,12 @@ export class RunModel {
 				last: null,
 				step: row[CELL.stage],
 				cause: row[CELL.parent],
+				tries: 1,
 			});
 		} else if (ENDS[type] && this.byId.has(id)) {
-			this.close(this.byId.get(id), at, ENDS[type], row[CELL.seq]);
+			const span = this.byId.get(id);
+			span.tries = row[CELL.tries] ?? 1;
+			this.close(span, at, ENDS[type], row[CELL.seq]);
 		} else if (type === "finish" && row[CELL.stage] === "system") {
 			this.isOver = true;
 			this.finish = row[CELL.payload];
@@ -139,7 +142,7 @@ export class RunModel {
 				found.set(span.step, step);
 			}
 			const seconds = (span.end ?? now) - span.start;
-			step.attempts += 1;
+			step.attempts += span.tries ?? 1;
 			if (span.attempt === 1) step.runs += 1;
 			if (span.status === "done") step.done += 1;
 			if (span.status === "failed") step.failed += 1;
