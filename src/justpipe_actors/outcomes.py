@@ -23,7 +23,7 @@ from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 T = TypeVar("T")
 
 
-new_instance = object.__new__
+new_instance: Callable[[type[Any]], Any] = object.__new__
 """Makes an object without ``__init__``."""
 set_attribute: Callable[[object, str, Any], None] = object.__setattr__
 
@@ -34,7 +34,7 @@ def filled(kind: type[T], fields: dict[str, Any]) -> T:
     perf: its ``__init__`` makes one guarded call per field; with more than three fields
     this takes a quarter of the time, and every run builds some instances at its end.
     """
-    instance = new_instance(kind)
+    instance: T = new_instance(kind)
     set_attribute(instance, "__dict__", fields)
     return instance
 

@@ -355,7 +355,7 @@ class EventPublisher:
             fields["payload"] = payload
             fields["seq"] = seq
             fields["timestamp"] = time()
-            event = new_instance(Event)
+            event: Event = new_instance(Event)
             fill_event(event, fields)
             if self.hooks:
                 event = self._apply_hooks(event)

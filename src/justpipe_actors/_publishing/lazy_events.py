@@ -193,7 +193,9 @@ def build_event(  # noqa: PLR0917
         fields["seq"] = seq
         fields["node_kind"] = kind
         fields["meta"] = meta
-    event = new_instance(Event)  # perf: ``filled`` without its call (bench: chain)
+    event: Event = new_instance(
+        Event
+    )  # perf: ``filled`` without its call (bench: chain)
     fill_event(event, fields)
     return event
 
