@@ -11,6 +11,8 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._backends import current_loop
+from justpipe_actors.errors import RunInterrupted, RunRejected
 from justpipe_actors.types import PipelineTerminalStatus
 
 
@@ -139,3 +141,23 @@ async def test_a_block_that_is_entered_and_never_left() -> None:
         gc.collect()
     while not ended:
         await anyio.lowlevel.checkpoint()
+
+
+async def test_a_run_that_its_loop_refused_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loop that ends starts no run: to wait for the run again, or to close it, returns."""
+
+    def refuse(*_: object) -> None:
+        reason = "the event loop is shutting down"
+        raise RunRejected(reason)
+
+    monkeypatch.setattr(type(current_loop()), "spawn", refuse)
+    run = waiting([]).run({})
+    with pytest.raises(RunRejected, match="shutting down"):
+        await run.wait()
+
+    await run.aclose()
+    with pytest.raises(RunInterrupted):
+        await run.wait()
+    assert [event async for event in run] == []

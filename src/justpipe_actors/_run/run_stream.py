@@ -520,7 +520,11 @@ class RunStream(Generic[StateT_co]):
         """
         run = self._set_up(None, self._new_buffer(None))
         assert self._loop is not None
-        self._loop.spawn(partial(execute_run, run))
+        try:
+            self._loop.spawn(partial(execute_run, run))
+        except BaseException:
+            self._note_never_begun(run)
+            raise
 
     async def _begin_in_owner(self, owner: RunOwner) -> None:
         if not owner.loop.is_current():
@@ -553,10 +557,14 @@ class RunStream(Generic[StateT_co]):
         try:
             owner.begin(run, release_place)
         except BaseException:
-            self._is_closed = True
-            run.done.set()
+            self._note_never_begun(run)
             raise
         return run
+
+    def _note_never_begun(self, run: Run) -> None:
+        """Note that nothing of a run is left, so that no reader waits for its end."""
+        self._is_closed = True
+        run.done.set()
 
     async def _wait_admission(self, owner: RunOwner) -> ReleasePlace:
         """Wait for admission; a run that is cancelled meanwhile needs none."""
