@@ -15,6 +15,8 @@ import pytest
 from justpipe_actors import Pipe
 from justpipe_actors._engine import blocking, commit, user_code
 from justpipe_actors.errors import IgnoredValueWarning
+from justpipe_actors.signals import _Map, _Run
+from justpipe_actors.types import PipelineTerminalStatus
 
 
 AnyPipe = Pipe[Any, Any]
@@ -168,6 +170,41 @@ async def test_a_step_that_waits_long_is_not_logged(
     with caplog.at_level(logging.WARNING):
         await pipe.run({}).wait()
 
+    assert not caplog.records
+
+
+def _slow_child(pipe: AnyPipe) -> None:
+    child: AnyPipe = Pipe(dict)
+
+    @child.step
+    async def wait() -> None:
+        await anyio.sleep(1.1)
+
+    pipe.step("work")(lambda state: _Run(child, state))
+
+
+def _slow_workers(pipe: AnyPipe) -> None:
+    pipe.step("work", routes=["item"])(lambda state: _Map([1, 2], "item"))
+
+    @pipe.step("item")
+    async def wait(item: int) -> None:
+        await anyio.sleep(1.1)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("define", [_slow_child, _slow_workers])
+async def test_a_step_that_returns_slow_work_is_not_logged(
+    define: Callable[[AnyPipe], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The step ends with the work that it returned, and the loop is free meanwhile."""
+    pipe: AnyPipe = Pipe(dict)
+    define(pipe)
+
+    with caplog.at_level(logging.WARNING):
+        end = await pipe.run({}).wait()
+
+    assert end.status is PipelineTerminalStatus.SUCCESS
+    assert end.duration_s > blocking.BLOCKING_LIMIT
     assert not caplog.records
 
 

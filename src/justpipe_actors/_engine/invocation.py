@@ -55,7 +55,7 @@ class Invocation:
     coroutine: Coroutine[object, object, object] | None = None
     """Coroutine that it drives; diagnostics read from it where the step waits."""
     has_waited: bool = False
-    """Whether its function, or a handler, has waited or streamed."""
+    """Whether it has waited: for its function, a handler, its workers or its child."""
     returned: object = None
     """Return value of the function, until it is interpreted."""
     level: int = 0

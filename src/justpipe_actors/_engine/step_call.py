@@ -325,9 +325,11 @@ async def carry_out(
     A step's timeout bounds the child of a sub.  Of a map it bounds only the source of
     the items, so the map gets the remaining seconds and the scope's deadline is lifted.
     """
-    if invocation.isolated is not None and isinstance(answer, StartMap | StartChildRun):
-        items = answer.items if isinstance(answer, StartMap) else None
-        invocation.isolated.commit_before(items)
+    if isinstance(answer, StartMap | StartChildRun):
+        invocation.has_waited = True  # for its workers or its child
+        if invocation.isolated is not None:
+            items = answer.items if isinstance(answer, StartMap) else None
+            invocation.isolated.commit_before(items)
     match answer:
         case StartMap():
             budget = None
@@ -349,6 +351,7 @@ async def _go_on(
     limit: anyio.CancelScope | None,
 ) -> StepResult:
     """Continue after the function, with the map or child that was open at a crash."""
+    invocation.has_waited = True
     invocation.level = reopened.level
     if reopened.level:
         invocation.status = StepStatus.ERROR
