@@ -147,6 +147,28 @@ def test_tries_of_retries_are_counted(page: Page, tmp_path: Path) -> None:
         )
 
 
+def test_steps_that_succeed_after_further_tries_are_listed(
+    page: Page, tmp_path: Path
+) -> None:
+    """The figures of a pipeline count their runs and lead to the last one of each kind."""
+    pipe = unreliable(tmp_path)
+    with served(tmp_path) as site:
+        ids = [site.portal.call(samples.run, pipe, {}) for _ in range(2)]
+        open_page(page, f"{site.address}/pipelines/{pipe.pipeline_hash}?tab=stats")
+
+        expect(
+            page.get_by_role("heading", name="Flaky steps in the last 2 runs")
+        ).to_be_visible()
+        table = page.get_by_role("group", name="Flaky steps")
+        rows = table.locator("tbody tr")
+        expect(rows).to_have_count(1)
+        expect(rows.get_by_role("cell")).to_have_text(
+            ["fetch", "2", "0", "1", "2", ids[0][:8], ids[1][:8]]
+        )
+        rows.get_by_role("link").first.click()
+        expect(page).to_have_url(f"{site.address}/runs/{ids[0]}")
+
+
 def versioned(root: Path, *, retries: int, is_longer: bool = False) -> Pipe[Any, Any]:
     """Return one of the versions of a pipe."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="report", storage=root, persist=True)

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from ..codec import to_plain
 from ..observability.openmetrics import CONTENT_TYPE
 from .errors import NotFoundError, RequestError, TooBusyError
+from .flaky import flaky_steps
 from .graphs import (
     GraphWanted,
     describe_version,
@@ -150,6 +151,14 @@ async def pipeline_figures(site: Site, request: Request) -> Response:
     name = request.path_params["pipeline_hash"]
     days = number(request.query_params, "days", 30, 1, 365)
     data = await site.in_thread(pipeline_details, site.registry, name, days)
+    return found(data, f"pipeline {name!r}")
+
+
+async def pipeline_flaky(site: Site, request: Request) -> Response:
+    """Return the flaky steps of a pipeline's newest runs."""
+    name = request.path_params["pipeline_hash"]
+    most = number(request.query_params, "runs", 20, 1, 100)
+    data = await site.in_thread(flaky_steps, site.registry, name, most)
     return found(data, f"pipeline {name!r}")
 
 
@@ -316,6 +325,7 @@ API = [
     Address("/api/pipelines/{pipeline_hash}", pipeline),
     Address("/api/pipelines/{pipeline_hash}/definition", pipeline_definition),
     Address("/api/pipelines/{pipeline_hash}/figures", pipeline_figures),
+    Address("/api/pipelines/{pipeline_hash}/flaky", pipeline_flaky),
     Address("/api/pipelines/{pipeline_hash}/runs", pipeline_runs),
     Address("/api/pipelines/{pipeline_hash}/graph.svg", graph),
     Address("/api/stats/{pipeline_hash}", stats),

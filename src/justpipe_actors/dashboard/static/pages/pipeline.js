@@ -102,8 +102,30 @@ async function showStats(place, path, first) {
 		);
 	}
 
-	put(place, el("div", { class: "bar-tools" }, range), content);
+	const flaky = el("section");
+	put(place, el("div", { class: "bar-tools" }, range), content, flaky);
 	draw(first);
+	await showFlaky(flaky, path);
+}
+
+/** List the steps that failed or were tried again in some of the last runs, and succeeded all the same. */
+async function showFlaky(place, path) {
+	const { runs, steps } = await get(`${path}/flaky`);
+	const linkTo = (key) => (row) => (row[key] ? runLink(row[key]) : "none");
+	const table = new Table(
+		[
+			{ key: "step", label: "Step", class: "name", cell: (row) => el("span", { title: row.step }, row.step) },
+			{ key: "runs", label: "Runs", number: true },
+			{ key: "failed", label: "Failed", number: true, title: "Runs in which it failed" },
+			{ key: "recovered", label: "Recovered", number: true, title: "Runs in which it succeeded after further tries" },
+			{ key: "further_tries", label: "Further tries", number: true, class: "optional" },
+			{ key: "last_troubled", label: "Last failed or tried again", cell: linkTo("last_troubled") },
+			{ key: "last_clean", label: "Last succeeded at once", cell: linkTo("last_clean"), class: "optional" },
+		],
+		{ label: "Flaky steps", key: (row) => row.step, walks: false },
+	);
+	table.show(steps);
+	put(place, el("h3", {}, `Flaky steps in the last ${counted(runs, "run")}`), steps.length ? table.node : remark("None."));
 }
 
 function lastDays(number) {
