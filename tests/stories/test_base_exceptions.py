@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ import sniffio
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import Event, EventType, Pipe, Raise, Retry, Stop
+from justpipe_actors._backends import current_loop
 from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors.observability import Observer
 from justpipe_actors.supervisor import Supervisor
@@ -528,6 +530,39 @@ def test_ctrl_c_interrupts_the_source_of_a_map(kind: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         anyio.run(main, backend="trio")
     assert log == ["shutdown"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "error"),
+    [("asyncio", None), ("trio", None), ("trio", ValueError("of the body"))],
+)
+def test_ctrl_c_while_a_block_is_left_waits_for_the_end_of_the_run(
+    backend: str, error: Exception | None
+) -> None:
+    """The code after the block may close what the run uses, so the run has ended."""
+    log: list[str] = []
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("work")(anyio.sleep_forever)
+
+    @pipe.on_shutdown
+    async def release() -> None:
+        interrupt = partial(signal.raise_signal, signal.SIGINT)
+        current_loop().call_soon(interrupt)
+        await anyio.wait_all_tasks_blocked()
+        log.append("shutdown")
+
+    async def main() -> None:
+        try:
+            async with pipe.run({}):
+                await anyio.wait_all_tasks_blocked()
+                if error is not None:
+                    raise error
+        finally:
+            log.append("left")
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend)
+    assert log == ["shutdown", "left"]
 
 
 # -- misuse that must not hang

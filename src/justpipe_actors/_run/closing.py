@@ -15,10 +15,13 @@ from .run import Run
 
 
 async def wait_done(run: Run) -> None:
-    """Wait until nothing of a run is left, even if the caller is cancelled."""
+    """Wait until nothing of a run is left, even if the caller is cancelled.
+
+    Ctrl-C, which trio raises here, is raised after that; a second one at once.
+    """
     try:
         await run.done.wait()
-    except anyio.get_cancelled_exc_class():
+    except (anyio.get_cancelled_exc_class(), KeyboardInterrupt):
         # perf: a shield costs as much as all the rest, and is rarely needed.
         with anyio.CancelScope(shield=True):
             await run.done.wait()

@@ -168,7 +168,8 @@ class RunStream(Generic[StateT_co]):
         self._close(run)
         # Raise the body's own error, even if the block is cancelled meanwhile.
         body_error_wins = isinstance(error, Exception) and self._is_private
-        with suppress(BaseException) if body_error_wins else nullcontext():
+        cancelled = anyio.get_cancelled_exc_class()
+        with suppress(cancelled) if body_error_wins else nullcontext():
             await wait_done(run)  # noqa: ASYNC102 - shielded
         raise_after_body(run, error)
 
