@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import anyio
 import pytest
 
-from justpipe_actors import Pipe, Supervisor
+from justpipe_actors import Pipe, Supervisor, ask
 from justpipe_actors._engine.run_journal import RunJournal
 from justpipe_actors._supervisor import drain
 from justpipe_actors.abc import Batch
 from justpipe_actors.errors import RunReleased
+from justpipe_actors.events import EventType
 from justpipe_actors.journals import MemoryJournal
 
 from .crash_model import wait_until
@@ -115,6 +117,50 @@ async def test_a_supervisor_closes_though_its_journal_cannot_be_written(
         run = await supervisor.submit(pipe, {}, run_id="one")
         assert (await run.wait()).status.value == "success"
     assert done == ["first", "first", "second"]
+
+
+async def test_a_run_whose_batch_is_being_written_is_not_reported_as_completed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that does not respond keeps it at work."""
+    monkeypatch.setattr(drain, "MIN_CLEANUP_TIME", 0.0)
+    gate = threading.Event()
+
+    class SlowJournal(MemoryJournal):
+        def append(self, batches: Sequence[Batch]) -> frozenset[int]:
+            gate.wait()
+            return super().append(batches)
+
+    pipe: Pipe[Any, Any] = Pipe(dict, name="plain")
+    pipe.step("only")(lambda: None)
+    async with Supervisor(pipe, journal=SlowJournal()) as supervisor:
+        try:
+            await supervisor.submit(pipe, {}, run_id="one")
+            report = await supervisor.drain(0)
+        finally:
+            gate.set()
+    assert [one.run_id for one in report.stuck] == ["one"]
+    assert report.completed == ()
+
+
+async def test_a_note_that_no_database_takes_is_stored_escaped() -> None:
+    """A file's name may have lone surrogates; the run goes on."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="plain")
+
+    @pipe.step
+    async def only(state: dict[str, Any]) -> None:
+        await ask(int, "Which \udcff?")
+
+    with anyio.fail_after(60):
+        async with Supervisor(pipe, journal=MemoryJournal()) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="one")
+            async for event in run:
+                if event.type is EventType.ASK:
+                    break
+            asks = await supervisor.asks()
+            assert asks[0].note == "Which \\udcff?"
+            await supervisor.answer(asks[0].id, 1)
+            assert (await run.wait()).status.value == "success"
 
 
 async def test_a_state_that_can_no_longer_be_stored_fails_the_run() -> None:

@@ -16,6 +16,7 @@ from justpipe_actors._engine.journal_port import BatchDraft
 from justpipe_actors._supervisor.journal_writer import JournalWriter
 from justpipe_actors._supervisor.leases import LeaseKeeper, Turn
 from justpipe_actors.abc import Batch, NewAsk, NewRun
+from justpipe_actors.errors import JournalUnusableError
 from justpipe_actors.journals import MemoryJournal
 
 
@@ -276,3 +277,60 @@ async def test_a_worker_without_heartbeats_releases_its_runs(
         await handler.wait_change()
         assert handler.deaths
         monkeypatch.undo()
+
+
+async def test_a_first_write_that_fails_after_the_grace_is_not_repeated() -> None:
+    """A locked file refuses a write after a second, which may be after the grace."""
+    journal = Flaky()
+    (run,) = claims(journal, "one")
+    stored = Stored(1)
+    async with writing(journal) as writer:
+        journal.gate.clear()
+        journal.error = sqlite3.OperationalError("database is locked")
+        draft = BatchDraft(run=run, n=1, kind="commit", delta={})
+        writer.put(draft, lambda is_stored: stored.note(1, is_stored=is_stored))
+        try:
+            assert writer.give_up()
+        finally:
+            journal.gate.set()
+        with anyio.fail_after(30):
+            assert await stored.wait() == [(1, False)]
+
+
+async def test_a_call_waits_for_a_locked_journal_no_longer_than_the_grace() -> None:
+    """Else the last rows of the runs would wait behind it."""
+    failed = anyio.Event()
+    loop = current_loop()
+
+    def refuse() -> None:
+        loop.call_soon(failed.set)
+        msg = "database is locked"
+        raise sqlite3.OperationalError(msg)
+
+    async with writing(Flaky()) as writer, anyio.create_task_group() as tasks:
+
+        async def call() -> None:
+            with pytest.raises(JournalUnusableError, match="locked"):
+                await writer.call(refuse)
+
+        tasks.start_soon(call)
+        with anyio.fail_after(30):
+            await failed.wait()
+            writer.give_up()
+
+
+async def test_an_error_that_no_database_takes_is_stored_escaped() -> None:
+    """Else the transaction would fail for good, and with it those of all runs."""
+    journal = Flaky()
+    (run,) = claims(journal, "one")
+    stored = Stored(1)
+    draft = BatchDraft(
+        run=run, n=2, kind="end", delta={}, status="failed", problem="no file \udcff"
+    )
+    async with writing(journal) as writer:
+        writer.put(draft, lambda is_stored: stored.note(1, is_stored=is_stored))
+        with anyio.fail_after(30):
+            assert await stored.wait() == [(1, True)]
+    row = journal.find("one")
+    assert row is not None
+    assert row.problem == "no file \\udcff"

@@ -133,6 +133,7 @@ def _report(
             name
             for name in present
             if name not in active_runs.cancelled
+            and name not in active_runs.runs
             and name not in released
             and name not in unread
         ),

@@ -33,7 +33,7 @@ from .._engine.journal_port import BatchDraft
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.lazy_classes import define
-from ..abc import Batch, Journal, MapItems
+from ..abc import Batch, Journal, MapItems, NewAsk
 from ..errors import JournalUnusableError
 from ..journals.sqlite import is_busy
 
@@ -73,6 +73,7 @@ class JournalWriter:
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _ended: anyio.Event | None = attrs.field(default=None, init=False)
     _has_given_up: bool = attrs.field(default=False, init=False)
+    _is_writing: bool = attrs.field(default=False, init=False)
     _retry_at: float = attrs.field(default=0.0, init=False)
     _delay: float = attrs.field(default=FIRST_RETRY, init=False)
 
@@ -151,18 +152,16 @@ class JournalWriter:
         return False
 
     def give_up(self) -> bool:
-        """If writes fail, try once more, and report what fails from now on as not stored.
+        """Try each write once from now on, and report one that fails as not stored.
 
         Returns:
-            False if writes do not fail.
+            Whether a batch waits for a write.
         """
-        if self.problem is None:
-            return False
         with self._wakeup:
             self._has_given_up = True
             self._retry_at = 0.0
             self._wakeup.notify()
-        return True
+            return self._is_writing or bool(self._drafts)
 
     def statistics(self) -> int:
         """Return the number of queued batches."""
@@ -201,7 +200,7 @@ class JournalWriter:
                 return result
 
     def _shall_wait(self, error: Exception) -> bool:
-        if not is_busy(error) or self._thread is None:
+        if not is_busy(error) or self._thread is None or self._has_given_up:
             return False
         self._failed(error)
         return True
@@ -212,7 +211,9 @@ class JournalWriter:
                 while self._jobs:
                     self._jobs.popleft()()
                 if self._drafts and time.monotonic() >= self._retry_at:
+                    self._is_writing = True
                     self._store()
+                    self._is_writing = False
         finally:
             self._close()
             ended = self._ended
@@ -360,14 +361,28 @@ def encode_draft(draft: BatchDraft) -> Batch:
             MapItems(m, chunk, _text(values)) for m, chunk, values in draft.items
         ),
         maps_gone=draft.maps_gone,
-        asks=draft.asks,
-        asks_gone=draft.asks_gone,
+        asks=tuple(map(_encodable_ask, draft.asks)),
+        asks_gone=tuple(map(_encodable, draft.asks_gone)),
         consumed=draft.consumed,
         status=draft.status,
         wake_at=draft.wake_at,
         outcome=None if draft.outcome is None else _text(draft.outcome),
-        problem=draft.problem,
+        problem=None if draft.problem is None else _encodable(draft.problem),
     )
+
+
+def _encodable_ask(ask: NewAsk) -> NewAsk:
+    return attrs.evolve(
+        ask,
+        id=_encodable(ask.id),
+        note=_encodable(ask.note),
+        problem=None if ask.problem is None else _encodable(ask.problem),
+    )
+
+
+def _encodable(text: str) -> str:
+    """Return a text in which lone surrogates, which no database takes, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _text = json.JSONEncoder(separators=(",", ":")).encode
