@@ -565,6 +565,40 @@ def test_ctrl_c_while_a_block_is_left_waits_for_the_end_of_the_run(
     assert log == ["shutdown", "left"]
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("reads", [False, True])
+def test_ctrl_c_while_a_run_is_waited_for_ends_the_run_first(
+    backend: str, reads: bool
+) -> None:
+    """The code after the wait may close what the run uses, so the run has ended."""
+    log: list[str] = []
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    async def work() -> None:
+        current_loop().call_soon(partial(signal.raise_signal, signal.SIGINT))
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()
+            log.append("work")
+
+    async def main() -> None:
+        run = pipe.run({})
+        try:
+            if reads:
+                assert [event async for event in run] == []
+            else:
+                await run.wait()
+        finally:
+            log.append("left")
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend)
+    assert log == ["work", "left"]
+
+
 # -- misuse that must not hang
 
 

@@ -211,7 +211,7 @@ class RunStream(Generic[StateT_co]):
             if failpoints.active is not None:
                 await failpoints.active.reach(Seam.READ, self.run_id, "consumer")
             event = await reader.get()
-        except anyio.get_cancelled_exc_class():
+        except (anyio.get_cancelled_exc_class(), KeyboardInterrupt):
             if not self._is_entered and self._replay is None:
                 await self._close_after_cancel(self._begun_run())  # noqa: ASYNC102
             raise
@@ -288,8 +288,8 @@ class RunStream(Generic[StateT_co]):
     ) -> None:
         """Keep the events that come after a cancelled wait for the next reader."""
         _ignore_events(run, buffer, ignored=False)
-        is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        if is_cancelled and not self._is_entered:
+        kinds = (anyio.get_cancelled_exc_class(), KeyboardInterrupt)
+        if isinstance(error, kinds) and not self._is_entered:
             await self._close_after_cancel(run)
 
     async def result(self) -> StateT_co:
@@ -632,7 +632,7 @@ class RunStream(Generic[StateT_co]):
 
     @enable_ki_protection
     async def _close_after_cancel(self, run: Run) -> None:
-        """End the run because the consumer was cancelled while it waited."""
+        """End the run because its consumer was cancelled, or got Ctrl-C, in a wait."""
         self._close(run)
         await wait_done_uncancelled(run)
         raise_abort_error(run)
