@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
+from justpipe_actors._run import durable_run
 from justpipe_actors.abc.journal_records import Batch
+from justpipe_actors.errors import RunReleased
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineTerminalStatus
 
@@ -55,3 +58,26 @@ async def test_a_run_that_was_waited_for_has_ended_for_all(is_failing: bool) -> 
     assert end.status is PipelineTerminalStatus(expected)
     assert row is not None
     assert row.status == expected
+
+
+async def test_no_caller_waits_for_an_end_that_was_not_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run is as of a process that died, so the next process goes on with it."""
+
+    def fail(*_arguments: object) -> None:
+        raise LookupError
+
+    pipe: Pipe[Any, Any] = Pipe(dict, name="short")
+    pipe.step("only")(lambda: None)
+    journal = MemoryJournal()
+    with anyio.fail_after(60):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            with monkeypatch.context() as patched:
+                patched.setattr(durable_run, "dump_outcome", fail)
+                run = await supervisor.submit(pipe, {}, run_id="run")
+                with pytest.raises(RunReleased, match="while its end was being stored"):
+                    await run.wait()
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="run")
+            assert (await run.wait()).status is PipelineTerminalStatus.SUCCESS

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 TAKEN_OVER = "another worker has taken it over"
 """Reason for releasing a run when another worker has begun to write its rows."""
 
+UNSTORED = "it was interrupted while its end was being stored"
+"""Reason for releasing a run when storing its last row was cancelled or has failed."""
+
 
 def publish_beginning(run: Run, journal: RunJournal) -> None:
     """Publish that the run begins or was resumed; a child publishes it only once."""
@@ -103,8 +106,13 @@ async def store_end(
         stored = build_end()
         return _last_row(stored, journal)
 
-    if await journal.stream.close("end", _last_row(end, journal), revise):
-        return stored
+    try:
+        if await journal.stream.close("end", _last_row(end, journal), revise):
+            return stored
+    except BaseException:
+        if run.released is None:  # else a caller would wait for its end for good
+            run.released = RunReleased(run.run_state.run_id, UNSTORED)
+        raise
     if run.released is None:
         run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)
     return None
