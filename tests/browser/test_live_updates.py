@@ -159,3 +159,31 @@ def test_unchanged_rows_are_the_same_elements(
     ]
     assert found["stayed"] == [*stay, "kept"]
     assert found["pressed"] == [f"second {key}" for key, _ in after]
+
+
+WITHOUT_LISTENER = """
+async () => {
+  const { redraw } = await import(new URL("static/base/redraw.js", document.baseURI));
+  const { button, el } = await import(new URL("static/base/dom.js", document.baseURI));
+  const place = el("ul");
+  const pressed = [];
+  redraw(place, button("a", () => pressed.push("first")), el("li", { "data-key": "b" }, "b"));
+  redraw(place, button("a", null), el("p", { "data-key": "b" }, "c"));
+  place.querySelector("button").click();
+  const tags = [...place.children].map((one) => one.localName);
+  redraw(place, button("a", () => pressed.push("third")));
+  place.querySelector("button").click();
+  return { pressed, tags };
+}
+"""
+
+
+def test_an_element_keeps_no_listener_that_the_newer_one_lacks(
+    page: Page, typical: tuple[Path, str]
+) -> None:
+    """It would act for what was shown before."""
+    with served(typical[0]) as site:
+        open_page(page, f"{site.address}/pipelines")
+        found: dict[str, Any] = page.evaluate(WITHOUT_LISTENER)
+
+    assert found == {"pressed": ["third"], "tags": ["button", "p"]}

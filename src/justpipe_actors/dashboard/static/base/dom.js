@@ -63,11 +63,11 @@ export function showDialog(dialog) {
 
 const LISTENERS = new WeakMap(); // element -> its listener for each type of event
 
-/** Have a function called for events of one type, instead of an earlier one. */
+/** Have a function called for events of one type, instead of an earlier one; without a function none is. */
 export function listen(node, type, listener) {
 	const known = LISTENERS.get(node) || new Map();
 	LISTENERS.set(node, known);
-	if (!known.has(type)) node.addEventListener(type, (event) => known.get(type)(event));
+	if (!known.has(type)) node.addEventListener(type, (event) => known.get(type)?.(event));
 	known.set(type, listener);
 }
 

@@ -68,10 +68,13 @@ function become(old, node) {
 		else old.setAttribute(name, value);
 	}
 	if ("checked" in node) old.checked = node.checked;
-	for (const [type, listener] of listenersOf(node)) listen(old, type, listener);
+	const listeners = listenersOf(node);
+	for (const type of [...listenersOf(old).keys(), ...listeners.keys()]) listen(old, type, listeners.get(type));
 	match(old, [...node.childNodes]);
 }
 
+/** Return what only one row of a place has: its tag and its data-key; undefined without a key. */
 function keyOf(node) {
-	return node.dataset ? node.dataset.key : undefined;
+	const key = node.dataset ? node.dataset.key : undefined;
+	return key === undefined ? undefined : `${node.nodeName} ${key}`;
 }
