@@ -112,6 +112,7 @@ async def store_end(
     except BaseException:
         if run.released is None:  # else a caller would wait for its end for good
             run.released = RunReleased(run.run_state.run_id, UNSTORED)
+        journal.stream.seal()  # the error is none of the run's, so it is not recorded
         raise
     if run.released is None:
         run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)

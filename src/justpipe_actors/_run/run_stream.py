@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
@@ -166,10 +166,11 @@ class RunStream(Generic[StateT_co]):
         if isinstance(error, anyio.get_cancelled_exc_class()):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
-        # Raise the body's own error, even if the block is cancelled meanwhile.
-        body_error_wins = isinstance(error, Exception) and self._is_private
-        cancelled = anyio.get_cancelled_exc_class()
-        with suppress(cancelled) if body_error_wins else nullcontext():
+        if isinstance(error, Exception) and self._is_private:
+            # Raise the body's own error, even if the block is cancelled meanwhile.
+            with suppress(anyio.get_cancelled_exc_class()):
+                await wait_done(run)  # noqa: ASYNC102 - shielded
+        else:
             await wait_done(run)  # noqa: ASYNC102 - shielded
         raise_after_body(run, error)
 
