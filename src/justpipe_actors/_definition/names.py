@@ -27,7 +27,7 @@ def name_of(target: object, *, role: str, step: str) -> str:
 
 
 def check_plain_function(func: object, role: str) -> None:
-    """Refuse a function whose call returns a coroutine or a generator.
+    """Refuse a function that returns a coroutine or a generator when it is called.
 
     Raises:
         DefinitionError: it is asynchronous, or it yields.

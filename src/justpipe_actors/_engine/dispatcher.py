@@ -169,8 +169,8 @@ class Dispatcher:
     async def _run_task(self) -> None:
         """Work as a dispatcher task, until enough other ones wait for work.
 
-        perf: the loop is no function of its own, whose coroutine would take 0.2 kB for
-        each run that waits (scale, idle run).
+        perf: the loop stands here, because the coroutine of a separate function would
+        take 0.2 kB for each run that waits (scale, idle run).
         """
         self._is_waking = False
         self._working += 1

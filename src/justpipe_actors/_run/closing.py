@@ -58,7 +58,7 @@ def raise_after_body(run: Run, error: BaseException | None) -> None:
 
 
 def abandon(run: Run, buffer: EventBuffer) -> None:
-    """End a run whose reader was dropped."""
+    """End a run after its reader was dropped."""
     run.has_no_consumer = True
     run.on_read()
     if run.done.is_set():

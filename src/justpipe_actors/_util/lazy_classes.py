@@ -1,4 +1,4 @@
-"""attrs classes and dataclasses whose methods are written when they are first used.
+"""Build the methods of attrs classes and dataclasses when they are first used.
 
 What it buys: attrs and dataclasses write ``__init__``, ``__eq__`` and the other methods
 of a class as source text, and compile it, while the module of the class is imported.  A
