@@ -599,6 +599,38 @@ def test_ctrl_c_while_a_run_is_waited_for_ends_the_run_first(
     assert log == ["work", "left"]
 
 
+@pytest.mark.parametrize("error", [None, ValueError("of the body")])
+def test_ctrl_c_while_a_supervisor_is_left_waits_for_the_end_of_its_runs(
+    error: Exception | None,
+) -> None:
+    """An error of the body does not hide Ctrl-C, which trio raises where the block ends."""
+    log: list[str] = []
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("work")(anyio.sleep_forever)
+
+    @pipe.on_shutdown
+    async def release() -> None:
+        interrupt = partial(signal.raise_signal, signal.SIGINT)
+        current_loop().call_soon(interrupt)
+        await anyio.wait_all_tasks_blocked()
+        log.append("shutdown")
+
+    async def main() -> None:
+        try:
+            async with Supervisor(pipe, grace=0.1) as supervisor:
+                run = await supervisor.submit(pipe, {})
+                await anyio.wait_all_tasks_blocked()
+                run.cancel()
+                if error is not None:
+                    raise error
+        finally:
+            log.append("left")
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend="trio")
+    assert log == ["shutdown", "left"]
+
+
 # -- misuse that must not hang
 
 

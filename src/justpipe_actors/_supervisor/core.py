@@ -338,8 +338,9 @@ class SupervisorCore:
         native = await self._wait_owner_ended()  # shielded
         raised = raised if native is None else native
         is_own = await interrupt.leave(raised)  # it does not wait
-        if isinstance(error, Exception):
-            return  # the body's own error takes precedence over all others
+        is_exit = isinstance(raised, KeyboardInterrupt | SystemExit)
+        if isinstance(error, Exception) and not is_exit:
+            return  # the body's own error takes precedence, but not over Ctrl-C or an exit
         failure = self._owner_error
         if failure is None:
             failure = self.children.failure
