@@ -67,6 +67,7 @@ PEERS = (
 BENCHMARKS = (
     ("tests/benchmarks/placements.py",),
     ("tests/benchmarks/streams.py",),
+    ("tests/benchmarks/http_streams.py",),
     ("tests/benchmarks/dashboard.py",),
     ("-m", "tests.benchmarks.durable"),
     ("-m", "tests.benchmarks.compare"),
