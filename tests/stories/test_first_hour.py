@@ -14,6 +14,7 @@ import pytest
 
 from justpipe_actors import Pipe
 from justpipe_actors._engine import blocking, commit, user_code
+from justpipe_actors._util.blocking_calls import BLOCKING_LIMIT
 from justpipe_actors.errors import IgnoredValueWarning
 from justpipe_actors.signals import _Map, _Run
 from justpipe_actors.types import PipelineTerminalStatus
@@ -48,8 +49,18 @@ async def test_a_synchronous_step_that_blocks_the_loop_is_logged(
     assert "placement='thread'" in record.getMessage()
 
 
+SHORT_LIMIT = 0.2
+
+
+@pytest.fixture
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function may hold the loop for a shorter time."""
+    for module in (blocking, commit, user_code):
+        monkeypatch.setattr(module, "BLOCKING_LIMIT", SHORT_LIMIT)
+
+
 def _hold() -> None:
-    time.sleep(blocking.BLOCKING_LIMIT + 0.01)
+    time.sleep(SHORT_LIMIT + 0.01)
 
 
 def _wait_and_block(pipe: AnyPipe) -> None:
@@ -131,15 +142,12 @@ BLOCKING = [
 ]
 
 
+@pytest.mark.usefixtures("short_limit")
 @pytest.mark.parametrize("define", BLOCKING)
 async def test_any_function_that_holds_the_loop_is_logged(
-    define: Callable[[AnyPipe], None],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    define: Callable[[AnyPipe], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log names the step, wherever its function blocks, and the remedy."""
-    for module in (blocking, commit, user_code):
-        monkeypatch.setattr(module, "BLOCKING_LIMIT", 0.2)
     pipe: AnyPipe = Pipe(dict)
     define(pipe)
 
@@ -204,10 +212,11 @@ async def test_a_step_that_returns_slow_work_is_not_logged(
         end = await pipe.run({}).wait()
 
     assert end.status is PipelineTerminalStatus.SUCCESS
-    assert end.duration_s > blocking.BLOCKING_LIMIT
+    assert end.duration_s > BLOCKING_LIMIT
     assert not caplog.records
 
 
+@pytest.mark.usefixtures("short_limit")
 async def test_the_log_names_the_line_that_follows_the_block(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -8,23 +8,16 @@ A loop that does not turn again is a matter for ``Supervisor(blocked_after=)``.
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
+from time import monotonic
 
 from .._plan.plan import StepNode, SwitchNode
-from .._util.await_chain import format_user_line
+from .._util.blocking_calls import BLOCKING_LIMIT, definition_of, log_blocking
 from .._util.callables import (
     is_async_generator_function,
     is_coroutine_function,
     unwrap_function,
 )
 from .invocation import Invocation
-
-
-BLOCKING_LIMIT = 1.0
-"""Seconds that a function may hold the event loop without a warning."""
-
-_logger = logging.getLogger("justpipe_actors.steps")
 
 
 def check_whole_call(invocation: Invocation, seconds: float) -> None:
@@ -52,17 +45,16 @@ def warn_of_blocking(
     run_state, name = invocation.run_state, invocation.node.name
     if name in run_state.blocking_steps:
         return
+    if run_state.publisher.has_hook_blocked_since(monotonic() - seconds):
+        return  # the hook was named
     run_state.blocking_steps |= {name}
     func = invocation.node.func
-    _logger.warning(
-        "%s '%s'%s held the event loop for %.1f s%s, and nothing else ran meanwhile. %s",
-        role,
-        name,
-        _definition_of(func) if role == "Step" else "",
+    log_blocking(
+        f"{role} '{name}'{definition_of(func) if role == 'Step' else ''}",
         seconds,
-        _next_wait_of(invocation),
+        invocation.coroutine,
         _remedy(func),
-        extra={"run": run_state.run_id, "step": name},
+        {"run": run_state.run_id, "step": name},
     )
 
 
@@ -74,20 +66,3 @@ def _remedy(func: object) -> str:
             "synchronous with placement='thread'."
         )
     return "Make it async, or run it with placement='thread'."
-
-
-def _definition_of(func: object) -> str:
-    """Return the file and line of a step's function, in parentheses; empty if unknown."""
-    code = getattr(unwrap_function(func), "__code__", None)
-    return (
-        ""
-        if code is None
-        else f" ({Path(code.co_filename).name}:{code.co_firstlineno})"
-    )
-
-
-def _next_wait_of(invocation: Invocation) -> str:
-    """Return the place of the wait that came after, if the function waits now."""
-    waiting = invocation.coroutine
-    line = None if waiting is None else format_user_line(waiting)
-    return "" if line is None else f", before {line}"

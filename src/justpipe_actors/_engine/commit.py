@@ -31,6 +31,7 @@ from .._plan.step_results import (
     SuspendRun,
 )
 from .._publishing.invocation_ids import NO_IDS
+from .._util.blocking_calls import BLOCKING_LIMIT
 from .._util.callables import unwrap_function
 from .._util.text import safe_str
 from .._util.user_objects import warn_or_log
@@ -40,7 +41,7 @@ from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from ..signals import Ask, Raise, Retry, Skip, Suspend
 from . import routing
-from .blocking import BLOCKING_LIMIT, check_whole_call
+from .blocking import check_whole_call
 from .failure_reports import report_failure
 from .invocation import Invocation
 from .joins import Report

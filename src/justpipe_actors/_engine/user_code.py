@@ -31,6 +31,7 @@ import anyio
 from .._plan.step_results import CONTROL_ITEMS, FailStep
 from .._util import failpoints
 from .._util.async_generators import GeneratorResult, iterate_generator
+from .._util.blocking_calls import BLOCKING_LIMIT
 from .._util.interrupts import disable_ki_protection
 from .._util.user_errors import (
     OWNER_CANCELLED,
@@ -39,7 +40,6 @@ from .._util.user_errors import (
 )
 from ..errors import DispatcherTaskKilled, ForeignCancellation, StepAborted
 from ..outcomes import PipelineTerminalStatus
-from .blocking import BLOCKING_LIMIT
 from .invocation import Invocation, TokenEmitter
 from .messages import Message
 from .run_state import RunState

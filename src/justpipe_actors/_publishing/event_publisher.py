@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import time
+from math import inf
+from time import monotonic, time
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import attrs
 
+from .._util.blocking_calls import BLOCKING_LIMIT, definition_of, log_blocking
 from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define, frozen
 from .._util.sync import do_nothing
@@ -50,6 +52,9 @@ PutLazy = Callable[[LazyEvent], object]
 
 TOKENS_PER_TURN = 256
 """Tokens that are not read before their producer waits for other tasks once."""
+
+NO_HOOKS: frozenset[int] = frozenset()
+"""The ids of no hooks."""
 
 INCARNATION_BITS = 40
 """Bits of an event's number below the number of the incarnation."""
@@ -139,6 +144,8 @@ class EventPublisher:
     keep_token: Keep | None = attrs.field(default=None, init=False)
     """The same for tokens."""
     _seq: int = attrs.field(default=0, init=False)
+    _hook_blocked_at: float = attrs.field(default=-inf, init=False)
+    _blocking_hooks: frozenset[int] = attrs.field(default=NO_HOOKS, init=False)
     _finish_waits: bool = attrs.field(default=False, init=False)
     _counts: dict[str, int] = attrs.field(init=False)
     backpressure: EventSink | EventPublisher = attrs.field(init=False)
@@ -430,13 +437,42 @@ class EventPublisher:
 
     def _apply_hooks(self, event: Event) -> Event:
         for hook in self.hooks:
+            began = monotonic()
             try:
                 event = _check_hook_result(hook, hook(event))
             except BaseException as error:  # noqa: BLE001, ASYNC103 - fails the run only
                 self.hooks = ()
                 self.on_hook_failure(error)
                 break  # noqa: ASYNC104
+            finally:
+                seconds = monotonic() - began
+                if seconds > BLOCKING_LIMIT:
+                    self._warn_of_blocking(hook, seconds)
         return event
+
+    def has_hook_blocked_since(self, moment: float) -> bool:
+        """Tell whether an event hook has held the loop since a moment of ``monotonic``."""
+        publisher = self
+        while publisher._hook_blocked_at < moment:
+            parent = publisher.sink.parent
+            if parent is None:
+                return False
+            publisher = parent[0]
+        return True
+
+    def _warn_of_blocking(self, hook: EventHook, seconds: float) -> None:
+        """Log, once for each hook of a run, that it held the event loop."""
+        self._hook_blocked_at = monotonic()
+        if id(hook) in self._blocking_hooks:
+            return
+        self._blocking_hooks |= {id(hook)}
+        log_blocking(
+            f"Event hook '{_hook_name(hook)}'{definition_of(hook)}",
+            seconds,
+            None,
+            "Do what blocks in an observer, with anyio.to_thread.run_sync().",
+            {"run": self.run_id, "hook": _hook_name(hook)},
+        )
 
     def _count_child(self, event: LazyEvent, step: str) -> None:
         match type_of(event):
@@ -451,8 +487,12 @@ class EventPublisher:
                 pass
 
 
+def _hook_name(hook: EventHook) -> str:
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
 def _check_hook_result(hook: EventHook, event: object) -> Event:
-    name = getattr(hook, "__name__", type(hook).__name__)
+    name = _hook_name(hook)
     if event is None:
         msg = f"Event hook {name} returned None; return the event."
         raise ValueError(msg)

@@ -17,6 +17,7 @@ import anyio
 import attrs
 
 from .._util import failpoints
+from .._util.blocking_calls import BlockingReport, watch
 from .._util.failpoints import Seam
 from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define
@@ -74,8 +75,10 @@ class ObserverTask:
     _terminal_call: tuple[str, object] | None = attrs.field(default=None, init=False)
     _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
     _writable: anyio.Event | None = attrs.field(default=None, init=False)
+    _blocking: BlockingReport = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._blocking = BlockingReport("", None, run=self.meta.run_id)
         # On the class: a mock has every attribute one asks it for.
         kind = type(self.observer)
         if hasattr(kind, "witness"):
@@ -206,7 +209,11 @@ class ObserverTask:
                 await failpoints.active.reach(
                     Seam.LISTEN, self.meta.run_id or "", method
                 )
-            await hook(self.state, self.context, self.meta, *arguments)
+            report = self._blocking
+            report.func = hook
+            report.subject = f"Observer {type(self.observer).__name__}.{method}"
+            awaitable = hook(self.state, self.context, self.meta, *arguments)
+            await watch(awaitable, report)
         except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
             if not self._classify(method, error, arguments):
                 raise

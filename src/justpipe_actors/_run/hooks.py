@@ -14,6 +14,7 @@ from .._engine.user_code import call, drain_generator, resolve_value
 from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._util import failpoints
+from .._util.blocking_calls import BlockingReport, watch
 from .._util.failpoints import Seam
 from .._util.text import safe_str
 from .._util.user_errors import OWNER_CANCELLED, classify_exception
@@ -34,10 +35,18 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
     try:
         if failpoints.active is not None:
             await failpoints.active.reach(Seam.HOOK, run.run_state.run_id, hook.name)
-        result = call(hook.func, hook.bind(run.run_state, CallValues()))
+        arguments = hook.bind(run.run_state, CallValues())
+        report = BlockingReport(
+            f"{kind.value.capitalize()} hook '{hook.name}'",
+            hook.func,
+            run=run.run_state.run_id,
+            hook=hook.name,
+        )
+        result = report.call(call, hook.func, arguments)
         if isawaitable(result) or isasyncgen(result):
             watch_owner(run)
-        await drain_generator(await resolve_value(result, None))
+        result = await watch(resolve_value(result, None), report)
+        await watch(drain_generator(result), report)
     except BaseException as error:  # noqa: ASYNC103 - the engine's own errors are re-raised
         culprit = classify_exception(error, hook.name, run.loop.is_task_cancelled)
         if culprit is None:

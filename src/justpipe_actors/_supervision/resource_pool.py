@@ -35,6 +35,7 @@ import attrs
 
 from .. import _supervision
 from .._plan.plan import ResourceNode
+from .._util.blocking_calls import BlockingReport, watch
 from .._util.interrupts import disable_ki_protection, enable_ki_protection
 from .._util.lazy_classes import define
 from .._util.sync import REPORT_INTERVAL, wait_and_report
@@ -50,6 +51,10 @@ _logger = logging.getLogger("justpipe_actors")
 
 def _random_number() -> float:
     return _supervision.resource.random()  # few runs have a resource that fails
+
+
+def _blocking_report(node: ResourceNode) -> BlockingReport:
+    return BlockingReport(f"Resource '{node.name}'", node.func, resource=node.name)
 
 
 @define(eq=False, repr=False)
@@ -135,7 +140,9 @@ class ResourcePool:
                 await anyio.sleep(max(0.0, resource.due_at - self.now()))
                 incarnation.state = _supervision.resource.ResourceState.OPENING
                 scope.deadline = self.now() + resource.node.start_timeout
-                await self._enter_and_wait(incarnation)
+                await watch(
+                    self._enter_and_wait(incarnation), _blocking_report(resource.node)
+                )
             error = incarnation.end_reason(is_owner_closing=self._is_closing)
         except Exception as raised:  # noqa: BLE001 - a resource's failure is data
             error = raised
