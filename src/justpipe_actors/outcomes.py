@@ -15,7 +15,13 @@ from typing import Any, TypeVar
 
 from ._util.lazy_classes import dataclass
 from ._util.notebooks import paragraph, table
-from ._util.text import escape_controls, format_duration, safe_str, short_text
+from ._util.text import (
+    error_text,
+    escape_controls,
+    format_duration,
+    short_text,
+    with_leaves,
+)
 from .errors import PipelineCancelled, RecordedError, RunTimeout
 from .failures import FailureKind, FailureReason, FailureRecord, FailureSource
 
@@ -185,13 +191,19 @@ class PipelineEndData:
     """Class name of the primary failure."""
     steps_at_work: list[str] = field(default_factory=list)
     """Steps that were at work when the run was ended from outside, sorted."""
+    error_leaves: list[str] = field(default_factory=list)
+    """Class and text of the exceptions in the primary failure, if it is a group."""
 
     @property
     def error_text(self) -> str | None:
-        """The primary failure with its class: ``KeyError: 'missing'``."""
+        """The primary failure with its class: ``KeyError: 'missing'``.
+
+        Of an exception group it names the exceptions inside as well.
+        """
         if self.error is None or self.error_type is None:
             return self.error
-        return f"{self.error_type}: {self.error}" if self.error else self.error_type
+        text = f"{self.error_type}: {self.error}" if self.error else self.error_type
+        return with_leaves(text, self.error_leaves)
 
     @property
     def headline(self) -> str:
@@ -258,7 +270,8 @@ class PipelineEndData:
                 raise PipelineCancelled(self.error or "Cancelled")
 
     def _recorded_error(self) -> RecordedError:
-        return RecordedError(self.error_type or "Exception", self.error or "")
+        text = with_leaves(self.error or "", self.error_leaves)
+        return RecordedError(self.error_type or "Exception", text)
 
     def __getstate__(self) -> dict[str, Any]:
         # Exceptions refer to frames and may refuse to be pickled.
@@ -284,6 +297,7 @@ def successful_end(
             "diagnostics": diagnostics,
             "error_type": None,
             "steps_at_work": [],
+            "error_leaves": [],
         },
     )
 
@@ -311,7 +325,8 @@ def _noted(exceptions: tuple[Exception, ...]) -> Exception | None:
     known: list[str] = list(getattr(first, "__notes__", ()))
     for other in others:
         note = (
-            f"Another step failed too: {safe_str(other, typed=True)}{_item_of(other)}"
+            f"Another step failed too: {type(other).__name__}: {error_text(other)}"
+            f"{_item_of(other)}"
         )
         if other is not first and note not in known:
             first.add_note(note)

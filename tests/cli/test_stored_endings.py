@@ -55,6 +55,21 @@ def test_an_error_is_shown_with_its_type(store: Store, command: Command) -> None
     assert listed["error_message"] == "'missing'"
 
 
+def test_a_stored_group_is_shown_with_the_exceptions_inside(
+    store: Store, command: Command
+) -> None:
+    """``two of five (2 sub-exceptions)`` does not show what has failed."""
+    pipe = new_pipe(store, "broken")
+
+    @pipe.step
+    def gather() -> None:
+        raise ExceptionGroup("two of five", [OSError("a"), KeyError("b")])
+
+    stored(store, pipe)
+    for name in (("show", "last"), ("list",), ("stats",)):
+        assert "sub-exceptions): OSError: a; KeyError: 'b'" in command(*name)[1]
+
+
 def test_a_run_that_timed_out_names_the_steps_at_work(
     store: Store, command: Command
 ) -> None:

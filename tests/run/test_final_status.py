@@ -123,6 +123,20 @@ def test_a_failure_is_reported_with_its_step_and_source() -> None:
     assert end.exceptions == (first, second)
 
 
+def test_a_group_is_reported_with_the_exceptions_inside() -> None:
+    """``error`` is the group's own text; ``error_text`` names the leaves, as the log does."""
+    group = ExceptionGroup(
+        "two of five", [OSError("a"), ExceptionGroup("more", [KeyError("b")])]
+    )
+    end = end_of(log_of(step_failure(group)))
+
+    text = "two of five (2 sub-exceptions)"
+    assert end.error == text
+    assert end.error_leaves == ["OSError: a", "KeyError: 'b'"]
+    assert end.error_text == f"ExceptionGroup: {text}: OSError: a; KeyError: 'b'"
+    assert end.headline == f"failed after 1.5s in step 's': {end.error_text}"
+
+
 def test_a_termination_as_failed_reports_the_failure() -> None:
     """A run that its failure policy ended is FAILED with the failure as its cause."""
     failures = log_of(step_failure(ValueError("x")))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors._util.text import (
+    error_text,
     format_clock,
     format_duration,
     safe_repr,
@@ -154,3 +155,22 @@ def test_a_replacement_says_what_could_not_be_shown() -> None:
     )
     assert "MuteError" in safe_str(MuteError())
     assert safe_repr("x" * 300, limit=10) == "'xxxxxx..."
+
+
+def test_the_text_of_a_group_names_a_limited_number_of_leaves() -> None:
+    """A group of ten thousand exceptions has a text of some lines."""
+    group = ExceptionGroup("many", [ValueError(str(n)) for n in range(1025)])
+
+    text = error_text(group)
+
+    assert text.startswith("many (1025 sub-exceptions): ValueError: 0; ValueError: 1; ")
+    assert text.endswith("; ValueError: 19; and 1,005 more")
+
+
+def test_a_deeply_nested_group_has_a_text() -> None:
+    """Groups may be nested deeper than Python's calls."""
+    group: ExceptionGroup[Any] = ExceptionGroup("0", [ValueError("leaf")])
+    for depth in range(5000):
+        group = ExceptionGroup(str(depth), [group])
+
+    assert error_text(group) == "4999 (1 sub-exception): ValueError: leaf"

@@ -17,6 +17,7 @@ import attrs
 
 from .._plan.failure_policy import Failure, FailureLog, TerminationCause, classify
 from .._util.lazy_classes import define
+from .._util.text import leaf_texts
 from ..failures import (
     FailureClassificationConfig,
     FailureKind,
@@ -103,6 +104,7 @@ def _failed(
         metrics=figures.metrics,
         diagnostics=figures.diagnostics,
         error_type=type(primary.error).__name__,
+        error_leaves=leaf_texts(primary.error),
     )
     others = [f.error for f in failures.failures if f is not primary]
     return with_exceptions(end, [primary.error, *others])

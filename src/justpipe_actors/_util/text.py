@@ -77,19 +77,36 @@ def mask_secrets(text: str) -> str:
     return re.sub(_SECRET, lambda found: found["name"] + MASK, text, flags=options)
 
 
+MAX_LEAVES = 20
+"""Exceptions of a group that a text names."""
+
+
 def error_text(error: BaseException) -> str:
     """Return an exception's text; of a group, the leaves as well."""
-    text = safe_str(error)
+    return with_leaves(safe_str(error), leaf_texts(error))
+
+
+def with_leaves(text: str, leaves: Sequence[str]) -> str:
+    """Return the text of an exception with those of its leaves, if it has any."""
+    return f"{text}: {'; '.join(leaves)}" if leaves else text
+
+
+def leaf_texts(error: BaseException) -> list[str]:
+    """Return type and text of the exceptions inside of a group; else none."""
     if not isinstance(error, BaseExceptionGroup):
-        return text
-    leaves = [safe_str(leaf, typed=True) for leaf in _leaves(error)]
-    return f"{text}: {'; '.join(leaves)}"
+        return []
+    leaves = list(_leaves(error))
+    texts = [safe_str(leaf, typed=True) for leaf in leaves[:MAX_LEAVES]]
+    more = len(leaves) - MAX_LEAVES
+    return [*texts, f"and {more:,} more"] if more > 0 else texts
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    for error in group.exceptions:
+    todo: list[BaseException] = [group]
+    while todo:
+        error = todo.pop()
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            todo += reversed(error.exceptions)
         else:
             yield error
 

@@ -81,7 +81,8 @@ def _totals_text(progress: Progress) -> str:
 def _error_lines(end: PipelineEndData, progress: Progress) -> list[str]:
     """Return the primary failure line by line, and where it was raised."""
     first = [t for t in progress.failures if t.step == end.failed_step]
-    text = first[0].error if first else str(end.error_text)
+    is_complete = bool(first) and not end.error_leaves
+    text = first[0].error if is_complete else str(end.error_text)
     item = [first[0].item_text] if first and first[0].item_text else []
     location = [f"at {first[0].location}"] if first and first[0].location else []
     return [
