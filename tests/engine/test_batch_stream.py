@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from justpipe_actors._engine.batch_stream import COPY_SHARE, BatchStream
-from justpipe_actors._engine.journal_port import BatchDraft
+from justpipe_actors._engine.journal_port import BatchDraft, BatchEnd, OnBatchEnd
 
 
 TAKES = 0.5
@@ -61,7 +61,7 @@ class Stage:
 
     clock: Clock = attrs.field(factory=Clock)
     timers: Timers = attrs.field(factory=Timers)
-    drafts: list[tuple[BatchDraft, Callable[[bool], None]]] = attrs.field(factory=list)
+    drafts: list[tuple[BatchDraft, OnBatchEnd]] = attrs.field(factory=list)
 
     def stream(self, *, holds: bool = True) -> tuple[BatchStream, Member]:
         unused: Any = None
@@ -86,7 +86,7 @@ class Stage:
         return stream, member
 
     def store_last(self) -> None:
-        self.drafts[-1][1](True)
+        self.drafts[-1][1](BatchEnd.STORED)
 
 
 def test_a_run_that_only_waits_for_its_commit_is_stored_at_once() -> None:

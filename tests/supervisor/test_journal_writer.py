@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from justpipe_actors._backends import current_loop
-from justpipe_actors._engine.journal_port import BatchDraft
+from justpipe_actors._engine.journal_port import BatchDraft, BatchEnd
 from justpipe_actors._supervisor.journal_writer import JournalWriter
 from justpipe_actors._supervisor.leases import LeaseKeeper, Turn
 from justpipe_actors.abc import Batch, NewAsk, NewRun
@@ -65,23 +65,23 @@ class Stored:
     """Counts what the writer reports about batches, and waits for a number of reports."""
 
     def __init__(self, expected: int) -> None:
-        self.results: list[tuple[int, bool]] = []
+        self.results: list[tuple[int, BatchEnd]] = []
         self._left = expected
         self._done = anyio.Event()
 
-    def note(self, number: int, *, is_stored: bool) -> None:
-        self.results.append((number, is_stored))
+    def note(self, number: int, end: BatchEnd) -> None:
+        self.results.append((number, end))
         self._left -= 1
         if not self._left:
             self._done.set()
 
-    async def wait(self) -> list[tuple[int, bool]]:
+    async def wait(self) -> list[tuple[int, BatchEnd]]:
         await self._done.wait()
         return self.results
 
     def put(self, writer: JournalWriter, run: int, n: int) -> None:
         draft = BatchDraft(run=run, n=n, kind="commit", delta={"m/1": [1]})
-        writer.put(draft, lambda is_stored: self.note(run, is_stored=is_stored))
+        writer.put(draft, lambda end: self.note(run, end))
 
 
 async def test_batches_that_wait_are_stored_together() -> None:
@@ -97,7 +97,7 @@ async def test_batches_that_wait_are_stored_together() -> None:
             stored.put(writer, run, 2)
         stored.put(writer, runs[0], 3)
         journal.gate.set()
-        assert all(is_stored for _run, is_stored in await stored.wait())
+        assert all(end is BatchEnd.STORED for _run, end in await stored.wait())
     assert sum(journal.transactions) == 4
     assert len(journal.transactions) <= 3
     assert [row.n for row in journal.commits(runs[0])] == [1, 2, 3]
@@ -112,7 +112,10 @@ async def test_a_lost_lease_is_reported_to_its_run_only() -> None:
         stored = Stored(2)
         stored.put(writer, one, 2)
         stored.put(writer, other, 2)
-        assert sorted(await stored.wait()) == [(one, False), (other, True)]
+        assert dict(await stored.wait()) == {
+            one: BatchEnd.REFUSED,
+            other: BatchEnd.STORED,
+        }
 
 
 async def test_a_failed_write_is_tried_until_it_works(
@@ -133,7 +136,7 @@ async def test_a_failed_write_is_tried_until_it_works(
         assert since is not None
         assert stored.results == []
         journal.error = None
-        assert await stored.wait() == [(run, True)]
+        assert await stored.wait() == [(run, BatchEnd.STORED)]
         assert await writer.call(lambda: writer.problem) is None
     assert [row.n for row in journal.commits(run)] == [1, 2]
     text = caplog.text
@@ -172,9 +175,12 @@ async def test_a_row_that_is_not_json_fails_its_run_alone() -> None:
     async with writing(journal) as writer:
         stored = Stored(2)
         bad = BatchDraft(run=one, n=2, kind="commit", delta={"m/1": object()})
-        writer.put(bad, lambda is_stored: stored.note(one, is_stored=is_stored))
+        writer.put(bad, lambda end: stored.note(one, end))
         stored.put(writer, other, 2)
-        assert sorted(await stored.wait()) == [(one, False), (other, True)]
+        assert dict(await stored.wait()) == {
+            one: BatchEnd.REFUSED,
+            other: BatchEnd.STORED,
+        }
 
 
 # -- the worker
@@ -288,13 +294,13 @@ async def test_a_first_write_that_fails_after_the_grace_is_not_repeated() -> Non
         journal.gate.clear()
         journal.error = sqlite3.OperationalError("database is locked")
         draft = BatchDraft(run=run, n=1, kind="commit", delta={})
-        writer.put(draft, lambda is_stored: stored.note(1, is_stored=is_stored))
+        writer.put(draft, lambda end: stored.note(1, end))
         try:
             assert writer.give_up()
         finally:
             journal.gate.set()
         with anyio.fail_after(30):
-            assert await stored.wait() == [(1, False)]
+            assert await stored.wait() == [(1, BatchEnd.REFUSED)]
 
 
 async def test_a_call_waits_for_a_locked_journal_no_longer_than_the_grace() -> None:
@@ -328,9 +334,9 @@ async def test_an_error_that_no_database_takes_is_stored_escaped() -> None:
         run=run, n=2, kind="end", delta={}, status="failed", problem="no file \udcff"
     )
     async with writing(journal) as writer:
-        writer.put(draft, lambda is_stored: stored.note(1, is_stored=is_stored))
+        writer.put(draft, lambda end: stored.note(1, end))
         with anyio.fail_after(30):
-            assert await stored.wait() == [(1, True)]
+            assert await stored.wait() == [(1, BatchEnd.STORED)]
     row = journal.find("one")
     assert row is not None
     assert row.problem == "no file \\udcff"

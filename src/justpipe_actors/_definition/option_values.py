@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from numbers import Real
 from typing import Any
 
 from ..errors import DefinitionError
@@ -18,9 +19,7 @@ from ..specs import BarrierType
 def _is_seconds(value: Any) -> bool:
     if type(value) in {int, float}:
         return bool(value >= 0)
-    from numbers import Real  # noqa: PLC0415 - for numbers such as numpy's
-
-    # A bool is one by inheritance only.
+    # Includes numbers such as numpy's; a bool is one by inheritance only.
     return type(value) is not bool and isinstance(value, Real) and bool(value >= 0)  # type: ignore[operator]
 
 

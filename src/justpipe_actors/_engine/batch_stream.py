@@ -30,7 +30,14 @@ import attrs
 
 from .._util.lazy_classes import define
 from .._util.stored_state import StateChange
-from .journal_port import BatchDraft, JsonValue, LastRow, PutBatch
+from .journal_port import (
+    BatchDraft,
+    BatchEnd,
+    JsonValue,
+    LastRow,
+    OnBatchEnd,
+    PutBatch,
+)
 from .value_codec import StorableValues
 
 
@@ -222,7 +229,7 @@ class BatchStream:
         kind: Literal["commit", "release", "end"],
         last: LastRow = UNCHANGED,
         *,
-        on_stored: Callable[[bool], None] | None = None,
+        on_end: OnBatchEnd | None = None,
         revise: Callable[[], LastRow] | None = None,
     ) -> None:
         began = self.now()
@@ -234,19 +241,38 @@ class BatchStream:
                 return
             delta, state, is_whole = {}, None, False
             last = last if revise is None else revise()
-        self.ended_steps.clear()
         self._not_before = self.now() + COPY_SHARE * (self.now() - began)
-        self.n += 1
+        draft = self._new_draft("snapshot" if is_whole else kind, last, delta, state)
         self._is_busy = True
         self._has_changed = False
         outbox, self._outbox = self._outbox, []
         waiters, self._waiters = self._waiters, []
         announcements, self._announcements = self._announcements, []
         self._in_flight = len(outbox)
+
+        def batch_ended(end: BatchEnd) -> None:
+            if end is BatchEnd.STORED:
+                for announce in announcements:
+                    announce()
+            self._batch_ended(outbox, waiters, end)
+            if on_end is not None:
+                on_end(end)
+
+        self.put(draft, batch_ended)
+
+    def _new_draft(
+        self,
+        kind: Literal["commit", "snapshot", "release", "end"],
+        last: LastRow,
+        delta: dict[str, JsonValue],
+        state: StateChange | None,
+    ) -> BatchDraft:
+        """Return the next batch, with all that was added since the previous one."""
+        self.n += 1
         draft = BatchDraft(
             run=self.run,
             n=self.n,
-            kind="snapshot" if is_whole else kind,
+            kind=kind,
             delta=delta,
             state=state,
             items=tuple(self.new_items),
@@ -262,16 +288,8 @@ class BatchStream:
         for kept in (self.new_items, self.maps_gone, self.asks, self.asks_gone):
             kept.clear()
         self.consumed.clear()
-
-        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
-            if is_stored:
-                for announce in announcements:
-                    announce()
-            self._stored(outbox, waiters, is_stored=is_stored)
-            if on_stored is not None:
-                on_stored(is_stored)
-
-        self.put(draft, stored)
+        self.ended_steps.clear()
+        return draft
 
     def _take(
         self, *, may_be_whole: bool
@@ -331,12 +349,11 @@ class BatchStream:
         """Check batches against what was stored before, too."""
         self._fold = dict(fold)
 
-    def _stored(
+    def _batch_ended(
         self,
         outbox: list[tuple[RunJournal, Message]],
         waiters: list[anyio.Event],
-        *,
-        is_stored: bool,
+        end: BatchEnd,
     ) -> None:
         self._is_busy = False
         self._in_flight = 0
@@ -345,7 +362,7 @@ class BatchStream:
             journal.deliver(message)
         for waiter in waiters:
             waiter.set()
-        if not is_stored:
+        if end is BatchEnd.REFUSED:
             self.seal()
             self.on_lost()
         elif self._has_changed:
@@ -387,14 +404,14 @@ class BatchStream:
             dues.append(self.deadline)
         self.is_releasing = self._is_closing = True
 
-        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
-            if is_stored:
+        def batch_ended(end: BatchEnd) -> None:
+            if end is BatchEnd.STORED:
                 self.seal()
                 self.on_parked()
 
         wake_at = min(dues, default=inf)
         last = LastRow("waiting", wake_at=None if wake_at == inf else wake_at)
-        self._store("release", last, on_stored=stored)
+        self._store("release", last, on_end=batch_ended)
         return True
 
     def check_rest(self) -> None:
@@ -440,16 +457,16 @@ class BatchStream:
         if self.is_sealed:
             return False
         done = anyio.Event()
-        answers: list[bool] = []
+        ends: list[BatchEnd] = []
 
-        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
-            answers.append(is_stored)
+        def batch_ended(end: BatchEnd) -> None:
+            ends.append(end)
             done.set()
 
-        self._store(kind, last, on_stored=stored, revise=revise)
+        self._store(kind, last, on_end=batch_ended, revise=revise)
         await done.wait()
         self.is_sealed = True
-        return answers[0]
+        return ends[0] is BatchEnd.STORED
 
 
 def apply_delta(fold: dict[str, JsonValue], delta: dict[str, JsonValue]) -> None:

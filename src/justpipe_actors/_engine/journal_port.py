@@ -9,6 +9,7 @@ transaction, and calls back in the loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Literal
 
 from .._util.lazy_classes import frozen
@@ -72,10 +73,20 @@ class LastRow:
     """Why it did not end well, as a sentence."""
 
 
-PutBatch = Callable[[BatchDraft, Callable[[bool], None]], None]
-"""Stores a batch soon, and never blocks; a run has at most one batch on its way.
+class BatchEnd(Enum):
+    """What became of a batch."""
 
-The second argument is called in the event loop when the batch is stored (True), or when
-the lease of its run was lost and nothing of the batch was stored (False).  It is not
-called while storing fails: the writer tries again until it works.
+    STORED = "stored"
+    """The journal has it."""
+    REFUSED = "refused"
+    """Nothing of it is stored: the lease of its run was lost, or the writer closes."""
+
+
+OnBatchEnd = Callable[[BatchEnd], None]
+"""Called in the event loop when a batch is stored or refused.
+
+It is not called while storing fails: the writer tries again until it works.
 """
+
+PutBatch = Callable[[BatchDraft, OnBatchEnd], None]
+"""Stores a batch soon, and never blocks; a run has at most one batch on its way."""

@@ -232,7 +232,8 @@ def _find_unequal(value: Any, change: object, path: Path) -> tuple[Path, object]
     if len(path) == NAMED_LEVELS:
         return path, value  # it may contain itself
     if isinstance(change, Replaced) and isinstance(value, list | tuple):
-        for index, (one, copied) in enumerate(zip(value, cast("Any", change.value))):  # noqa: B905
+        pairs = zip(value, cast("Any", change.value), strict=False)
+        for index, (one, copied) in enumerate(pairs):
             inner = difference(one, copied)
             if inner is not None or not same(one, copied):
                 step = (*path, (index, True))

@@ -25,7 +25,7 @@ import anyio
 import attrs
 
 from .._engine.answering import apply_answer
-from .._engine.journal_port import BatchDraft
+from .._engine.journal_port import BatchDraft, BatchEnd
 from .._engine.run_journal import RunJournal
 from .._engine.value_codec import StorableValues
 from .._run.durable_run import (
@@ -553,11 +553,11 @@ class DurableRuns:
             problem=problem,
         )
 
-        def stored(is_stored: bool) -> None:  # noqa: FBT001 - the writer's signature
-            if is_stored:
+        def batch_ended(end: BatchEnd) -> None:
+            if end is BatchEnd.STORED:
                 stream.fail(RunStuck(claim.run.run_id, problem))
 
-        self.writer.put(draft, stored)
+        self.writer.put(draft, batch_ended)
         _logger.error("Run %s is stuck: %s", claim.run.run_id, problem)
 
     # -- releasing

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 import anyio
 import attrs
 
-from .._engine.journal_port import BatchDraft
+from .._engine.journal_port import BatchDraft, BatchEnd, OnBatchEnd
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.lazy_classes import define
@@ -51,9 +51,6 @@ T = TypeVar("T")
 CallSoon = Callable[[Callable[[], None]], None]
 """Schedules a function in the event loop; may be called from any thread."""
 
-OnStored = Callable[[bool], None]
-"""Called in the event loop: True if a batch is stored, False if its lease was lost."""
-
 
 @define(eq=False, repr=False)
 class JournalWriter:
@@ -67,7 +64,9 @@ class JournalWriter:
     """Why writes fail at present; None if they succeed."""
     failing_since: float | None = attrs.field(default=None, init=False)
     """Monotonic time of the first failed write in a row; None if writes succeed."""
-    _drafts: deque[tuple[BatchDraft, OnStored]] = attrs.field(factory=deque, init=False)
+    _drafts: deque[tuple[BatchDraft, OnBatchEnd]] = attrs.field(
+        factory=deque, init=False
+    )
     _jobs: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
     _wakeup: threading.Condition = attrs.field(factory=threading.Condition, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
@@ -88,19 +87,18 @@ class JournalWriter:
         )
         self._thread.start()
 
-    def put(self, draft: BatchDraft, on_stored: OnStored) -> None:
+    def put(self, draft: BatchDraft, on_end: OnBatchEnd) -> None:
         """Queue a batch for storing; never block.
 
         A run has at most one batch in the queue.
 
         Args:
             draft: the batch.
-            on_stored: called in the event loop when it is stored (True), or when the
-                lease of its run was lost and nothing of it was stored (False). Not
-                called while storing fails.
+            on_end: called in the event loop when it is stored or refused; not called
+                while storing fails.
         """
         with self._wakeup:
-            self._drafts.append((draft, on_stored))
+            self._drafts.append((draft, on_end))
             self._wakeup.notify()
 
     @property
@@ -152,7 +150,7 @@ class JournalWriter:
         return False
 
     def give_up(self) -> bool:
-        """Try each write once from now on, and report one that fails as not stored.
+        """Try each write once from now on, and report one that fails as refused.
 
         Returns:
             Whether a batch waits for a write.
@@ -248,15 +246,15 @@ class JournalWriter:
         """Store the queued batches in one transaction, at most one for each run."""
         taken = self._take()
         batches: list[Batch] = []
-        callbacks: list[tuple[int, OnStored]] = []
-        for draft, on_stored in taken:
+        callbacks: list[tuple[int, OnBatchEnd]] = []
+        for draft, on_end in taken:
             try:
                 batches.append(encode_draft(draft))
             except Exception:
                 _logger.exception("Row %s of run %s is no JSON", draft.n, draft.run)
-                self.call_soon(partial(on_stored, False))  # noqa: FBT003 - a callback's
+                self.call_soon(partial(on_end, BatchEnd.REFUSED))
                 continue
-            callbacks.append((draft.run, on_stored))
+            callbacks.append((draft.run, on_end))
         try:
             lost = self.journal.append(batches)
             if failpoints.active is not None:
@@ -269,11 +267,14 @@ class JournalWriter:
         self.call_soon(
             partial(
                 _call_all,
-                [(on_stored, run not in lost) for run, on_stored in callbacks],
+                [
+                    (on_end, BatchEnd.REFUSED if run in lost else BatchEnd.STORED)
+                    for run, on_end in callbacks
+                ],
             )
         )
 
-    def _keep(self, taken: list[tuple[BatchDraft, OnStored]]) -> None:
+    def _keep(self, taken: list[tuple[BatchDraft, OnBatchEnd]]) -> None:
         """Queue batches again that could not be stored, unless the writer has given up."""
         with self._wakeup:
             if not self._has_given_up:
@@ -286,16 +287,15 @@ class JournalWriter:
             self.journal.location,
             self.problem,
         )
-        refused = [(on_stored, False) for _draft, on_stored in taken]
+        refused = [(on_end, BatchEnd.REFUSED) for _draft, on_end in taken]
         self.call_soon(partial(_call_all, refused))
 
-    def _take(self) -> list[tuple[BatchDraft, OnStored]]:
+    def _take(self) -> list[tuple[BatchDraft, OnBatchEnd]]:
         with self._wakeup:
             if len(self._drafts) == 1:
                 return [self._drafts.popleft()]
             taken = {
-                draft.run: (draft, on_stored)
-                for draft, on_stored in reversed(self._drafts)
+                draft.run: (draft, on_end) for draft, on_end in reversed(self._drafts)
             }
             rest = [one for one in self._drafts if taken[one[0].run][0] is not one[0]]
             self._drafts.clear()
@@ -324,11 +324,11 @@ class JournalWriter:
         self._delay = FIRST_RETRY
 
 
-def _call_all(stored: list[tuple[OnStored, bool]]) -> None:
+def _call_all(ended: list[tuple[OnBatchEnd, BatchEnd]]) -> None:
     if failpoints.active is not None:
         failpoints.active.reach_nowait(Seam.ACK, "", "journal")
-    for on_stored, is_stored in stored:
-        on_stored(is_stored)
+    for on_end, end in ended:
+        on_end(end)
 
 
 def _result_of(func: Callable[..., T], args: tuple[Any, ...]) -> Callable[[], T]:

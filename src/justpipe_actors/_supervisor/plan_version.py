@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from .._plan.plan import MapNode, Node, Plan, SubNode, SwitchNode
 from .._util.forms import schema_of
+from .._util.user_objects import call_or
 
 
 _known: WeakKeyDictionary[Plan, str] = WeakKeyDictionary()
@@ -75,10 +76,7 @@ def _describe_node(node: Node, around: tuple[Plan, ...]) -> dict[str, Any]:
 
 def _describe_type(hint: object) -> Any:
     """Return the schema of a type, or its fields where JSON has no schema for it."""
-    try:
-        schema = schema_of(hint)
-    except Exception:  # noqa: BLE001 - annotations of users may be anything
-        schema = None
+    schema = call_or(None, schema_of, hint)
     name = f"{getattr(hint, '__module__', '')}.{getattr(hint, '__qualname__', '')}"
     if schema is not None:
         return [name, schema]

@@ -101,6 +101,7 @@ class LiveReader:
     """Whether payloads are sent."""
     _pending: list[Event] = attrs.field(factory=list, init=False)
     _changed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _taken: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _is_over: bool = attrs.field(default=False, init=False)
 
     async def run(self) -> None:
@@ -117,13 +118,15 @@ class LiveReader:
         async for event in self.events:
             self._pending.append(event)
             self._changed.set()
-            while len(self._pending) >= MOST_PENDING:  # noqa: ASYNC110 - the reader is slow
-                await anyio.sleep(BATCH_TIME)
+            if len(self._pending) >= MOST_PENDING:
+                self._taken = anyio.Event()
+                await self._taken.wait()
         self._is_over = True
         self._changed.set()
 
     async def _send(self) -> None:
         pending, self._pending = self._pending, []
+        self._taken.set()
         rows = [event_row(event, self._payload(event)) for event in pending]
         texts = [json.dumps(row) for row in rows]
         numbers = [event.seq for event in pending]
