@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import attrs
@@ -23,6 +23,9 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from .tracing import SCOPE
 
+
+if TYPE_CHECKING:
+    from ...supervisor import Supervisor, SupervisorSnapshot
 
 Reading = tuple[str, float, dict[str, str]]
 """A gauge, a value, and attributes."""
@@ -60,14 +63,13 @@ class SnapshotGauges:
             supervisor.add_service("gauges", gauges.serve)
 
     Args:
-        source: a ``Supervisor``, or any object whose ``snapshot()`` has ``runs``,
-            ``actors`` and ``places``.
+        source: the supervisor that is measured.
         meter: makes the gauges; by default the global provider's.
         every: seconds between two snapshots.
     """
 
     def __init__(
-        self, source: Any, meter: Meter | None = None, *, every: float = 5.0
+        self, source: Supervisor, meter: Meter | None = None, *, every: float = 5.0
     ) -> None:
         self.source = source
         self.every = every
@@ -126,8 +128,8 @@ class SnapshotGauges:
         )
 
 
-def _readings(snapshot: Any) -> Iterator[Reading]:
-    """Return the readings of a snapshot; steps with equal names are summed."""
+def _readings(snapshot: SupervisorSnapshot) -> Iterator[Reading]:
+    """Yield the readings of a snapshot; steps with equal names are summed."""
     runs = list(snapshot.runs.values())
     yield "runs.active", len(runs), {}
     yield "runs.waiting", snapshot.places.waiting, {}
