@@ -146,3 +146,36 @@ def event_words(events: list[Event]) -> list[str]:
         else f"{event.type.name} {event.stage}"
         for event in events
     ]
+
+
+def count_events(events: list[Event], text: str) -> int:
+    """Count the events that have a text of ``event_words``, such as ``STEP_END a``."""
+    return event_words(events).count(text)
+
+
+async def error_of(pipe: AnyPipe, state: Any) -> BaseException:
+    """Run a pipe, and return the exception with which a step fails."""
+    caught: list[BaseException] = []
+    pipe.on_error(lambda error: caught.append(error))
+    await pipe.run(state).wait()
+    return caught[0]
+
+
+class Unprintable:
+    """A value that can be compared and not be shown: its ``repr`` raises."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class UnprintableError(Exception):
+    """An exception of which ``str`` raises."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError

@@ -26,14 +26,11 @@ from anycorn import Config, serve
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
+from streams import RATE, READERS, streaming_pipe
 
-from justpipe_actors import Pipe, Supervisor
+from justpipe_actors import Supervisor
 from justpipe_actors.web import event_stream
 
-
-READERS = 20
-RATE = 100
-"""Events of the run in one second."""
 
 LIMIT = 60e-6
 """CPU seconds of the server for one event and reader."""
@@ -97,20 +94,6 @@ async def serve_with_uvicorn(
         server.should_exit = True
 
 
-def speaking(seconds: float) -> Pipe[Any, Any]:
-    """Return a pipe with one step that streams at a steady rate."""
-    pipe: Pipe[Any, Any] = Pipe(dict, name="speaking")
-
-    @pipe.step
-    async def speak() -> Any:
-        begin = anyio.current_time()
-        for number in range(int(seconds * RATE)):
-            await anyio.sleep_until(begin + number / RATE)
-            yield f"word {number}"
-
-    return pipe
-
-
 @attrs.define
 class Sent:
     """Counts what an application sends."""
@@ -130,7 +113,7 @@ class Sent:
 
 async def measure(server: Server, seconds: float, readers: int) -> list[Second]:
     """Return what each second of one run with so many readers took."""
-    pipe = speaking(seconds)
+    pipe = streaming_pipe(seconds)
     all_here, begun, stopping = anyio.Event(), anyio.Event(), anyio.Event()
     arrived = 0
 

@@ -38,9 +38,9 @@ MOST_WITHOUT_READERS = 1.05
 App = Callable[..., Awaitable[None]]
 
 
-def speaking(seconds: float) -> Pipe[Any, Any]:
+def streaming_pipe(seconds: float) -> Pipe[Any, Any]:
     """Return a pipe with one step that streams at a steady rate."""
-    pipe: Pipe[Any, Any] = Pipe(dict, name="speaking")
+    pipe: Pipe[Any, Any] = Pipe(dict, name="streaming")
 
     @pipe.step
     async def speak() -> Any:
@@ -86,7 +86,7 @@ async def read(app: App, path: str) -> int:
 
 async def measure(kind: str, seconds: float, readers: int) -> float:
     """Return the CPU seconds of one run with so many readers."""
-    pipe = speaking(seconds)
+    pipe = streaming_pipe(seconds)
     async with Supervisor(pipe) as supervisor:
         dashboard = create_app(supervisor=supervisor)
         begin = time.process_time()

@@ -67,14 +67,20 @@ def test_a_page_of_runs_does_not_read_all_of_them(
     assert page < everything / 3
 
 
-async def test_the_live_data_of_many_runs_is_one_page() -> None:
-    """Two hundred runs send as much as fifty."""
+def waiting_pipe() -> Pipe[Any, Any]:
+    """Return a pipe with one step that waits until it is cancelled."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
 
     @pipe.step
     async def wait() -> None:
         await anyio.sleep_forever()
 
+    return pipe
+
+
+async def test_the_live_data_of_many_runs_is_one_page() -> None:
+    """Two hundred runs send as much as fifty."""
+    pipe = waiting_pipe()
     supervisor = Supervisor(pipe, grace=0)
     async with supervisor:
         for _ in range(200):
@@ -90,12 +96,7 @@ async def test_the_live_data_of_many_runs_is_one_page() -> None:
 @pytest.mark.slow
 async def test_the_live_data_of_a_thousand_runs_takes_less_than_a_snapshot() -> None:
     """A tick of the Live page counts all runs and reads one page of them."""
-    pipe: Pipe[Any, Any] = Pipe(dict, name="waiting")
-
-    @pipe.step
-    async def wait() -> None:
-        await anyio.sleep_forever()
-
+    pipe = waiting_pipe()
     supervisor = Supervisor(pipe, grace=0)
     async with supervisor:
         for _ in range(1_000):

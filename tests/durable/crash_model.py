@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import attrs
@@ -21,6 +21,8 @@ from justpipe_actors.abc import Batch
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineEndData
 
+
+J = TypeVar("J", bound=MemoryJournal)
 
 RUN = "run"
 """The id of the run under test."""
@@ -43,7 +45,13 @@ class CopyingJournal(MemoryJournal):
 
 def journal_of(copy: bytes, **settings: Any) -> CopyingJournal:
     """Return the journal that the next process finds after a crash."""
-    journal = CopyingJournal(**settings)
+    journal = fill_journal(copy, CopyingJournal(**settings))
+    journal.open()
+    return journal
+
+
+def fill_journal(copy: bytes, journal: J) -> J:
+    """Fill a journal with the rows that a dead process has stored."""
     connection = sqlite3.connect(
         ":memory:", isolation_level=None, check_same_thread=False
     )
@@ -53,7 +61,6 @@ def journal_of(copy: bytes, **settings: Any) -> CopyingJournal:
         "UPDATE runs SET worker = NULL, status = 'ready' WHERE status = 'running'"
     )
     journal._database._connection = connection  # type: ignore[attr-defined]
-    journal.open()
     return journal
 
 

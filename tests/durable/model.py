@@ -36,7 +36,7 @@ from justpipe_actors.testing.schedules import Schedule, at_seams
 from justpipe_actors.testing.virtual_clock import Backend
 
 from ..crash import random_graphs
-from .crash_model import RUN, final_state
+from .crash_model import RUN, fill_journal, final_state
 
 
 UNCOMMITTED = {Seam.SETTLE, Seam.PULL, Seam.CHILD}
@@ -139,7 +139,7 @@ class Death:
 
     def live(self) -> tuple[set[str], bool]:
         """Return the steps in flight in the journal, and whether a commit is stored."""
-        journal = loaded(self.copy, MemoryJournal())
+        journal = fill_journal(self.copy, MemoryJournal())
         row = journal.find(RUN)
         rows = [] if row is None else journal.load(row.id)
         fold: dict[str, Any] = fold_rows(rows)
@@ -149,20 +149,6 @@ class Death:
             if key.split("/")[-2:-1] in (["m"], ["e"])
         }
         return steps, any(one.kind == "commit" for one in rows)
-
-
-def loaded(copy: bytes, journal: Any) -> Any:
-    """Fill a journal with the rows that a dead process has stored."""
-    connection = sqlite3.connect(
-        ":memory:", isolation_level=None, check_same_thread=False
-    )
-    connection.deserialize(copy)
-    connection.execute("DELETE FROM workers")
-    connection.execute(
-        "UPDATE runs SET worker = NULL, status = 'ready' WHERE status = 'running'"
-    )
-    journal._database._connection = connection
-    return journal
 
 
 @attrs.define(eq=False)
@@ -250,7 +236,7 @@ class Model:
             self.mode, lease=1e9, attempts=1000, verify=True, clock=now
         )
         if after is not None:
-            loaded(after.copy, journal)
+            fill_journal(after.copy, journal)
         history = History(Schedule(choices, WHERE), calls, seqs, now)
         LoopWriter.rng = random.Random(str(choices))
         journal._database = CopiedDatabase(journal._database, history.copied)

@@ -25,6 +25,7 @@ from justpipe_actors.testing.conformance import PLACEMENT_CHECKS
 from justpipe_actors.testing.conformance.placements import Check
 from justpipe_actors.types import Event, PipelineEndData
 
+from ..helpers import error_of
 from . import functions
 from .functions import Report, Settings
 
@@ -47,14 +48,6 @@ def one_step(
     pipe = AnyPipe(Report, Settings)
     pipe.step("work", placement=placement, **options)(func)
     return pipe
-
-
-async def error_of(pipe: AnyPipe, state: Any = None) -> BaseException:
-    """Return the error of a run's step."""
-    caught: list[BaseException] = []
-    pipe.on_error(lambda error: caught.append(error))
-    await pipe.run(Report() if state is None else state).wait()
-    return caught[0]
 
 
 def processes_of(parent: int) -> list[int]:
@@ -169,7 +162,7 @@ async def test_an_error_keeps_its_type_text_and_traceback(
     assert failed.meta["framework"]["error_type"] == "LookupError"
     assert "in change_and_fail" in failed.meta["framework"]["traceback"]
 
-    error = await error_of(one_step(functions.change_and_fail, placement))
+    error = await error_of(one_step(functions.change_and_fail, placement), Report())
     assert type(error) is LookupError
     assert "in change_and_fail" in "".join(error.__notes__)
 
@@ -178,7 +171,7 @@ async def test_an_error_that_cannot_be_pickled_keeps_its_text(
     placement: ProcessPlacement,
 ) -> None:
     """It becomes a RemoteError that names its class."""
-    error = await error_of(one_step(functions.fail_unpicklable, placement))
+    error = await error_of(one_step(functions.fail_unpicklable, placement), Report())
 
     assert isinstance(error, RemoteError)
     assert (error.kind, error.text) == ("UnpicklableError", "left and right")
@@ -189,7 +182,7 @@ async def test_a_result_that_cannot_be_pickled_fails_its_step(
     placement: ProcessPlacement,
 ) -> None:
     """The error names the step and the result, with the remedy."""
-    error = await error_of(one_step(functions.return_lock, placement))
+    error = await error_of(one_step(functions.return_lock, placement), Report())
 
     assert isinstance(error, NotPicklable)
     assert (error.step, error.what) == ("work", "result")
@@ -317,7 +310,7 @@ async def test_functions_of_the_run_are_refused_there(
     func: Callable[..., Any], name: str, placement: ProcessPlacement
 ) -> None:
     """Asks, timers and ``once`` raise an error: they are for steps on the loop."""
-    error = await error_of(one_step(func, placement))
+    error = await error_of(one_step(func, placement), Report())
 
     assert isinstance(error, RemoteUnavailable)
     assert error.what == name
@@ -345,8 +338,8 @@ async def test_idempotency_keys_are_the_same_there(
 
 async def test_a_worker_that_dies_fails_its_step(placement: ProcessPlacement) -> None:
     """The step fails with PlacementLost, which says how the process ended."""
-    killed = await error_of(one_step(functions.kill_self, placement))
-    ended = await error_of(one_step(functions.exit_at_once, placement))
+    killed = await error_of(one_step(functions.kill_self, placement), Report())
+    ended = await error_of(one_step(functions.exit_at_once, placement), Report())
 
     assert isinstance(killed, PlacementLost)
     assert killed.step == "work"

@@ -19,6 +19,7 @@ from justpipe_actors.placements import RayPlacement
 from justpipe_actors.testing.conformance import PLACEMENT_CHECKS
 from justpipe_actors.testing.conformance.placements import Check
 
+from ..helpers import error_of
 from . import functions
 from .functions import Report
 
@@ -47,14 +48,6 @@ def one_step(func: Callable[..., Any], **options: Any) -> AnyPipe:
     pipe = AnyPipe(Report)
     pipe.step("work", placement="ray", **options)(func)
     return pipe
-
-
-async def error_of(pipe: AnyPipe, state: Any = None) -> BaseException:
-    """Return the error of a run's step."""
-    caught: list[BaseException] = []
-    pipe.on_error(lambda error: caught.append(error))
-    await pipe.run(Report() if state is None else state).wait()
-    return caught[0]
 
 
 def is_any_running(folder: Path) -> bool:
@@ -95,7 +88,7 @@ async def test_local_functions_and_classes_are_sent() -> None:
 
 async def test_a_lost_worker_fails_its_step() -> None:
     """The step fails with PlacementLost, and ``retries=`` begins it again."""
-    error = await error_of(one_step(functions.kill_self))
+    error = await error_of(one_step(functions.kill_self), Report())
 
     assert isinstance(error, PlacementLost)
     assert (error.step, error.placement) == ("work", "ray")
@@ -113,8 +106,8 @@ async def test_retries_apply_to_a_lost_worker(tmp_path: Path) -> None:
 
 async def test_errors_come_back() -> None:
     """An error has its type and its traceback from the worker, or at least its text."""
-    error = await error_of(one_step(functions.change_and_fail))
-    other = await error_of(one_step(functions.fail_unpicklable))
+    error = await error_of(one_step(functions.change_and_fail), Report())
+    other = await error_of(one_step(functions.fail_unpicklable), Report())
 
     assert type(error) is LookupError
     assert "in change_and_fail" in "".join(error.__notes__)

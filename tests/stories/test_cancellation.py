@@ -14,7 +14,6 @@ import sniffio
 from anyio.lowlevel import checkpoint
 
 from justpipe_actors import (
-    Event,
     EventType,
     Pipe,
 )
@@ -31,15 +30,9 @@ from ..helpers import (
     add_idle_steps,
     empty_state,
     end_of,
-    event_words,
     hosted_runs,
     run_pipe,
 )
-
-
-def count(events: list[Event], word: str) -> int:
-    """Count an event type in a stream."""
-    return event_words(events).count(word)
 
 
 # -- cancelled by somebody else

@@ -8,7 +8,6 @@ import anyio
 import pytest
 
 from justpipe_actors import (
-    Event,
     EventType,
     Pipe,
     Skip,
@@ -19,17 +18,13 @@ from ..helpers import (
     SUCCESS,
     AnyPipe,
     add_idle_steps,
+    count_events,
     do_nothing,
     end_of,
     event_words,
     hosted_runs,
     run_pipe,
 )
-
-
-def count(events: list[Event], word: str) -> int:
-    """Count an event type in a stream."""
-    return event_words(events).count(word)
 
 
 # -- exclusive branches
@@ -71,7 +66,9 @@ async def test_a_join_of_branches_that_are_not_all_taken(
 
     assert end_of(events).status is SUCCESS
     assert end_of(events).diagnostics == []
-    assert count(events, "STEP_END z") == count(events, "STEP_END end") == 1
+    assert (
+        count_events(events, "STEP_END z") == count_events(events, "STEP_END end") == 1
+    )
 
 
 @hosted_runs
@@ -91,7 +88,7 @@ async def test_each_item_and_each_lap_takes_its_own_branch(hosted_runs: int) -> 
     events = await run_pipe(pipe, hosted_runs=hosted_runs, start="m")
     assert end_of(events).status is SUCCESS
     assert end_of(events).diagnostics == []
-    assert count(events, "STEP_END z") == 8
+    assert count_events(events, "STEP_END z") == 8
 
 
 # -- joins that cannot run
@@ -134,7 +131,7 @@ async def test_a_parent_that_routes_elsewhere_is_not_waited_for(
     events = await run_pipe(pipe, hosted_runs=hosted_runs, start="r")
 
     assert end_of(events).status is SUCCESS
-    assert count(events, "STEP_END join") == 1
+    assert count_events(events, "STEP_END join") == 1
     assert end_of(events).diagnostics == []
 
 

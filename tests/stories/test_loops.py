@@ -8,24 +8,20 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from justpipe_actors import Event, EventType, Pipe, Retry, Skip
+from justpipe_actors import EventType, Pipe, Retry, Skip
 from justpipe_actors.types import BarrierType
 
 from ..helpers import (
     SUCCESS,
     AnyPipe,
     add_idle_steps,
+    count_events,
     do_nothing,
     end_of,
     event_words,
     hosted_runs,
     run_pipe,
 )
-
-
-def count(events: list[Event], word: str) -> int:
-    """Count an event type in a stream."""
-    return event_words(events).count(word)
 
 
 # -- several invocations of one step
@@ -49,9 +45,11 @@ async def test_two_branches_that_name_one_step(hosted_runs: int) -> None:
     add_idle_steps(pipe, y=[])
     events = await run_pipe(pipe, hosted_runs=hosted_runs, start="r")
 
-    assert count(events, "STEP_START x") == 2
-    assert count(events, "STEP_END x") == count(events, "STEP_ERROR x") == 1
-    assert count(events, "STEP_END y") == 1
+    assert count_events(events, "STEP_START x") == 2
+    assert (
+        count_events(events, "STEP_END x") == count_events(events, "STEP_ERROR x") == 1
+    )
+    assert count_events(events, "STEP_END y") == 1
 
 
 @hosted_runs
@@ -75,8 +73,8 @@ async def test_a_loop_that_overtakes_a_slow_branch(
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
 
     assert end_of(events).status is SUCCESS
-    assert count(events, "STEP_END slow") == 3
-    assert count(events, "STEP_END join") == 3
+    assert count_events(events, "STEP_END slow") == 3
+    assert count_events(events, "STEP_END join") == 3
 
 
 @hosted_runs
@@ -91,7 +89,7 @@ async def test_a_self_loop_continues_to_its_successors(hosted_runs: int) -> None
 
     add_idle_steps(pipe, b=[])
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
-    assert count(events, "STEP_END a") == 3
+    assert count_events(events, "STEP_END a") == 3
     assert event_words(events)[-2] == "STEP_END b"
 
 
@@ -122,8 +120,12 @@ async def test_a_join_waits_for_the_last_lap(body: str, hosted_runs: int) -> Non
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
 
     assert end_of(events).diagnostics == []
-    assert count(events, "STEP_END first") == 3
-    assert count(events, "STEP_END join") == count(events, "STEP_END end") == 1
+    assert count_events(events, "STEP_END first") == 3
+    assert (
+        count_events(events, "STEP_END join")
+        == count_events(events, "STEP_END end")
+        == 1
+    )
     words = event_words(events)
     laps = [place for place, word in enumerate(words) if word == "STEP_END first"]
     assert laps[-1] < words.index("STEP_START join")
@@ -164,7 +166,13 @@ async def test_loops_in_loops(hosted_runs: int) -> None:
 
     add_idle_steps(pipe, e=[])
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
-    assert [count(events, f"STEP_END {step}") for step in "abcde"] == [4, 12, 4, 4, 1]
+    assert [count_events(events, f"STEP_END {step}") for step in "abcde"] == [
+        4,
+        12,
+        4,
+        4,
+        1,
+    ]
     assert end_of(events).diagnostics == []
 
 
@@ -183,7 +191,7 @@ async def test_a_state_machine(hosted_runs: int) -> None:
     add_idle_steps(pipe, end=[])
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
     assert [
-        count(events, f"STEP_END {step}") for step in ("x", "y", "turn", "end")
+        count_events(events, f"STEP_END {step}") for step in ("x", "y", "turn", "end")
     ] == [
         2,
         2,
@@ -205,7 +213,7 @@ async def test_a_join_that_restarts_one_branch(hosted_runs: int) -> None:
         return "b" if state["looks"] < 3 else None
 
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
-    assert [count(events, f"STEP_END {step}") for step in "abcd"] == [1, 3, 1, 3]
+    assert [count_events(events, f"STEP_END {step}") for step in "abcd"] == [1, 3, 1, 3]
 
 
 @pytest.mark.parametrize("targets", [["b", "c"], ["c", "b"]], ids="".join)
@@ -229,7 +237,14 @@ async def test_a_join_that_restarts_both_branches(
 
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
     steps = ("a", "b", "c", "d", "e", "end")
-    assert [count(events, f"STEP_END {step}") for step in steps] == [1, 3, 3, 3, 2, 1]
+    assert [count_events(events, f"STEP_END {step}") for step in steps] == [
+        1,
+        3,
+        3,
+        3,
+        2,
+        1,
+    ]
     assert end_of(events).diagnostics == []
 
 
@@ -254,8 +269,8 @@ async def test_a_loop_in_front_of_a_join_that_also_waits_for_a_step_outside_it(
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
 
     assert end_of(events).status is SUCCESS
-    assert count(events, "STEP_START d") == 3
-    assert count(events, "STEP_START end") == 1
+    assert count_events(events, "STEP_START d") == 3
+    assert count_events(events, "STEP_START end") == 1
 
 
 # -- attempts

@@ -15,17 +15,13 @@ from ..helpers import (
     SUCCESS,
     AnyPipe,
     add_idle_steps,
+    count_events,
     do_nothing,
     end_of,
     event_words,
     hosted_runs,
     run_pipe,
 )
-
-
-def count(events: list[Event], word: str) -> int:
-    """Count an event type in a stream."""
-    return event_words(events).count(word)
 
 
 # -- Skip and Stop of workers
@@ -68,7 +64,7 @@ async def test_stop_drops_workers_and_timers(queue_size: int, hosted_runs: int) 
     events = await run_pipe(pipe, hosted_runs=hosted_runs)
 
     assert end_of(events).status is SUCCESS
-    assert count(events, "STEP_START w") == 3
+    assert count_events(events, "STEP_START w") == 3
     assert "STEP_ERROR join" not in event_words(events)
 
 

@@ -8,17 +8,11 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
-from justpipe_actors import Event, EventType, Meta, Pipe
+from justpipe_actors import EventType, Meta, Pipe
 
 from ..helpers import (
     AnyPipe,
-    event_words,
 )
-
-
-def count(events: list[Event], word: str) -> int:
-    """Count an event type in a stream."""
-    return event_words(events).count(word)
 
 
 # -- notes

@@ -9,35 +9,19 @@ import pytest
 
 from justpipe_actors import EventType, Pipe
 
-
-class Unspeakable:
-    """Raises when it is shown."""
-
-    def __repr__(self) -> str:
-        raise ZeroDivisionError
-
-    def __hash__(self) -> int:
-        return 1
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class MuteError(Exception):
-    def __str__(self) -> str:
-        raise ZeroDivisionError
+from ..helpers import Unprintable, UnprintableError
 
 
 async def test_a_switch_names_a_value_that_cannot_be_shown() -> None:
     """A value without a route fails the switch, also when its repr raises."""
     pipe: Pipe[Any, Any] = Pipe()
-    pipe.switch("s", to={1: "a"})(Unspeakable)
+    pipe.switch("s", to={1: "a"})(Unprintable)
     pipe.step("a")(lambda: None)
 
     async with pipe.run(None) as run:
         (error,) = [e async for e in run if e.type is EventType.STEP_ERROR]
 
-    assert "<Unspeakable whose repr raised ZeroDivisionError>" in error.payload
+    assert "<Unprintable whose repr raised ZeroDivisionError>" in error.payload
 
 
 async def test_an_error_that_cannot_be_shown_fails_its_step() -> None:
@@ -46,13 +30,13 @@ async def test_an_error_that_cannot_be_shown_fails_its_step() -> None:
 
     @pipe.step
     def s() -> None:
-        raise MuteError
+        raise UnprintableError
 
     async with pipe.run(None) as run:
         end = await run.wait()
 
     assert (end.status.value, end.failed_step) == ("failed", "s")
-    assert "MuteError" in str(end.error)
+    assert "UnprintableError" in str(end.error)
 
 
 async def test_a_log_state_that_raises_shows_no_state(

@@ -5,23 +5,19 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from justpipe_actors import Event, Pipe
+from justpipe_actors import Pipe
 from justpipe_actors.types import FailureSource
 
 from ..helpers import (
     AnyPipe,
     add_idle_steps,
+    count_events,
     empty_state,
     end_of,
     event_words,
     hosted_runs,
     run_pipe,
 )
-
-
-def count(events: list[Event], word: str) -> int:
-    """Count an event type in a stream."""
-    return event_words(events).count(word)
 
 
 # -- children
@@ -60,8 +56,12 @@ async def test_a_childs_error_keeps_its_type_and_source(hosted_runs: int) -> Non
         "s:x",
     )
     assert [r.step for r in end.errors] == ["s:x"]
-    assert count(events, "STEP_ERROR s") == 1
-    assert count(events, "STEP_END s") == count(events, "STEP_START after") == 0
+    assert count_events(events, "STEP_ERROR s") == 1
+    assert (
+        count_events(events, "STEP_END s")
+        == count_events(events, "STEP_START after")
+        == 0
+    )
 
 
 @hosted_runs

@@ -17,6 +17,8 @@ from justpipe_actors._util.text import (
     short_text,
 )
 
+from ..helpers import Unprintable, UnprintableError
+
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
@@ -130,30 +132,12 @@ def test_values_that_raise_are_shown_too(value: Any) -> None:
     assert short_text(value)
 
 
-class Unspeakable:
-    """Raises when it is shown."""
-
-    def __repr__(self) -> str:
-        raise ZeroDivisionError
-
-    def __hash__(self) -> int:
-        return 1
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-class MuteError(Exception):
-    def __str__(self) -> str:
-        raise ZeroDivisionError
-
-
 def test_a_replacement_says_what_could_not_be_shown() -> None:
     """It has the type and the error."""
-    assert safe_repr(Unspeakable()) == (
-        "<Unspeakable whose repr raised ZeroDivisionError>"
+    assert safe_repr(Unprintable()) == (
+        "<Unprintable whose repr raised ZeroDivisionError>"
     )
-    assert "MuteError" in safe_str(MuteError())
+    assert "UnprintableError" in safe_str(UnprintableError())
     assert safe_repr("x" * 300, limit=10) == "'xxxxxx..."
 
 

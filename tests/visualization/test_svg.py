@@ -197,7 +197,7 @@ def test_text_is_measured_rather_too_wide() -> None:
     assert (len(long), long[0], long[-1]) == (32, "a", "b")
 
 
-class Unspeakable:
+class Unprintable:
     def __str__(self) -> str:
         raise RuntimeError
 
@@ -205,11 +205,11 @@ class Unspeakable:
 def test_no_name_breaks_a_drawing() -> None:
     """Keys without text and names that XML does not allow are replaced."""
     pipe = AnyPipe()
-    pipe.switch("s", to={Unspeakable(): "a\x00\ud800b", 2: Stop})(work)
+    pipe.switch("s", to={Unprintable(): "a\x00\ud800b", 2: Stop})(work)
     pipe.step("a\x00\ud800b")(work)
 
     assert "a\ufffd\ufffdb" in texts(drawn(pipe))
-    assert "Unspeakable" in texts(drawn(pipe))
+    assert "Unprintable" in texts(drawn(pipe))
     assert "A\ufffd\ufffdB" in pipe.graph()
     pipe.graph().encode()
 
