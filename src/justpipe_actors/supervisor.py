@@ -193,11 +193,16 @@ class Supervisor:
 
         Raises:
             RuntimeError: it was closed, or could not be opened.
+            OtherLoopError: it was opened in another event loop.
         """
         await self._core.wait_ready()
 
     async def wait_drained(self) -> None:
-        """Wait until ``drain`` has been called and is done."""
+        """Wait until ``drain`` has been called and is done.
+
+        Raises:
+            OtherLoopError: it was opened in another event loop.
+        """
         await self._core.wait_drained()
 
     async def drain(self, grace: float | None = None) -> DrainReport:

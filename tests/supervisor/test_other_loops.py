@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -48,6 +49,8 @@ CALLS: dict[str, Call] = {
     "submit_nowait": _submit_nowait,
     "run": lambda supervisor, pipe, run: supervisor.run(pipe, {}).wait(),
     "drain": lambda supervisor, pipe, run: supervisor.drain(),
+    "wait_ready": lambda supervisor, pipe, run: supervisor.wait_ready(),
+    "wait_drained": lambda supervisor, pipe, run: supervisor.wait_drained(),
     "asks": lambda supervisor, pipe, run: supervisor.asks(),
     "leave": lambda supervisor, pipe, run: supervisor.__aexit__(None, None, None),
     "add_service": _add_service,
@@ -114,3 +117,36 @@ async def test_the_block_of_a_run_is_left_in_its_own_loop(backend: str) -> None:
 
     assert run.end is not None
     assert run.end.status is PipelineTerminalStatus.CLIENT_CLOSED
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("name", ["wait_ready", "wait_drained"])
+async def test_a_task_of_another_loop_that_waits_for_the_supervisor_is_told(
+    name: str, backend: str
+) -> None:
+    """It began to wait when the supervisor had no loop yet, and does not wait for ever."""
+    supervisor = Supervisor()
+    waits, is_told = threading.Event(), threading.Event()
+
+    async def wait_elsewhere() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(expect_refusal)
+            await anyio.wait_all_tasks_blocked()
+            waits.set()
+
+    async def expect_refusal() -> None:
+        with pytest.raises(OtherLoopError, match="another event loop"):
+            await getattr(supervisor, name)()
+        is_told.set()
+
+    async def open_and_drain() -> None:
+        await anyio.to_thread.run_sync(waits.wait)
+        async with supervisor:
+            await supervisor.drain()
+            await anyio.to_thread.run_sync(is_told.wait)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(open_and_drain)
+        await anyio.to_thread.run_sync(
+            lambda: anyio.run(wait_elsewhere, backend=backend)
+        )

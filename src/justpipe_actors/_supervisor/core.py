@@ -63,6 +63,34 @@ def _unwrap_single(error: BaseException) -> BaseException:
     return inner
 
 
+class _CrossLoopEvent:
+    """An event for tasks of any loop: a task may wait before the supervisor has a loop."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: list[tuple[Loop, anyio.Event]] = []
+
+    def set(self) -> None:
+        """Wake the waiting tasks, each by its own loop."""
+        self._is_set = True
+        for loop, event in tuple(self._waiting):
+            loop.call_soon(event.set)
+
+    def is_set(self) -> bool:
+        """Tell whether it was set."""
+        return self._is_set
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        waiter = current_loop(), anyio.Event()
+        self._waiting.append(waiter)  # first: another thread may set it now
+        try:
+            if not self._is_set:
+                await waiter[1].wait()
+        finally:
+            self._waiting.remove(waiter)
+
+
 _logger = logging.getLogger("justpipe_actors.supervisor")
 
 
@@ -111,13 +139,13 @@ class SupervisorCore:
         self.active_runs: ActiveRuns | None = None
         """Its runs; None before it is opened."""
         self._close_ambient: Callable[[], None] = lambda: None
-        self._drained = anyio.Event()
+        self._drained = _CrossLoopEvent()
         self._owner_started = anyio.Event()
         self._leaving = anyio.Event()
         self._has_loop_ended = False
         self._is_closing = False
         # Set when opening has succeeded or failed.
-        self._opened = anyio.Event()
+        self._opened = _CrossLoopEvent()
         self.report: DrainReport | None = None
         """The result of the last drain; None before."""
 
@@ -173,8 +201,13 @@ class SupervisorCore:
 
         Raises:
             RuntimeError: the supervisor was closed, or opening failed.
+            OtherLoopError: it was opened in another event loop.
         """
+        if self.active_runs is not None:
+            self.require_own_loop()
         await self._opened.wait()
+        if self.active_runs is not None:
+            self.require_own_loop()
         if self._leaving.is_set():
             msg = "The Supervisor is closed; build another one."
             raise RuntimeError(msg)
@@ -388,8 +421,15 @@ class SupervisorCore:
             )
 
     async def wait_drained(self) -> None:
-        """Wait until a call of ``drain`` has completed."""
+        """Wait until a call of ``drain`` has completed.
+
+        Raises:
+            OtherLoopError: the supervisor was opened in another event loop.
+        """
+        if self.active_runs is not None:
+            self.require_own_loop()
         await self._drained.wait()
+        self.require_own_loop()
 
     def reject_runs(self) -> None:
         """Take no new runs from now on."""
