@@ -180,10 +180,9 @@ class Pipe(Generic[StateT, ContextT]):
         self.strict = strict
         self.allow_multi_root = allow_multi_root
         self.queue_size = queue_size
-        token = (
+        self.cancellation_token: CancellationToken = (
             CancellationToken() if cancellation_token is None else cancellation_token
         )
-        self.cancellation_token: CancellationToken = token
         self.state_type: Any = type(None) if state_type is None else state_type
         self.context_type: Any = type(None) if context_type is None else context_type
         layers = [tenacity_retry_middleware] if middleware is None else middleware

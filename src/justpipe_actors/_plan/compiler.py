@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -179,13 +179,8 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         ),
         nodes=nodes,
         roots=topology.roots,
-        startup=tuple(
-            _callback(hook, resource_graph, settings) for hook in registry.startup_hooks
-        ),
-        shutdown=tuple(
-            _callback(hook, resource_graph, settings)
-            for hook in registry.shutdown_hooks
-        ),
+        startup=_callbacks(registry.startup_hooks, resource_graph, settings),
+        shutdown=_callbacks(registry.shutdown_hooks, resource_graph, settings),
         on_error=_callback(registry.error_hook, resource_graph, settings)
         if registry.error_hook
         else None,
@@ -203,18 +198,28 @@ def compile_plan(registry: Registry, settings: PipeSettings) -> Plan:
         state_type=_declared(registry.state_type),
         context_type=_declared(registry.context_type),
         migrate=settings.migrate,
-        result_types={
-            worker: return_type_of(steps[worker].func)
-            for step in steps.values()
-            if step.collect is not None and (worker := step.each or "") in steps
-        },
-        item_types={
-            name: step.parameter_types[free]
-            for name, step in steps.items()
-            for free, source in step.injection.items()
-            if source is InjectionSource.UNKNOWN
-        },
+        result_types=_result_types(steps),
+        item_types=_item_types(steps),
     )
+
+
+def _result_types(steps: Mapping[str, StepDef]) -> dict[str, object]:
+    """Return the declared results of map workers that are collected, by worker."""
+    return {
+        worker: return_type_of(steps[worker].func)
+        for step in steps.values()
+        if step.collect is not None and (worker := step.each or "") in steps
+    }
+
+
+def _item_types(steps: Mapping[str, StepDef]) -> dict[str, object]:
+    """Return the declared types of the parameters that take map items, by step."""
+    return {
+        name: step.parameter_types[free]
+        for name, step in steps.items()
+        for free, source in step.injection.items()
+        if source is InjectionSource.UNKNOWN
+    }
 
 
 def _state_rule(settings: PipeSettings, nodes: Mapping[str, Node]) -> Rule | None:
@@ -263,11 +268,10 @@ def _node(
     }
     match step.kind:
         case NodeKind.MAP:
-            limit = step.max_concurrency
             return MapNode(
                 **common,
                 each=step.each or "",
-                max_concurrency=limit,
+                max_concurrency=step.max_concurrency,
                 collect=step.collect,
             )
         case NodeKind.SWITCH:
@@ -275,11 +279,15 @@ def _node(
         case NodeKind.SUB:
             return SubNode(**common, child=step.child)
         case _:
-            is_collected = any(
-                other.each == step.name and other.collect is not None
-                for other in registry.steps.values()
-            )
-            return StepNode(**common, is_collected=is_collected)
+            return StepNode(**common, is_collected=_is_collected(step, registry))
+
+
+def _is_collected(step: StepDef, registry: Registry) -> bool:
+    """Tell whether a map collects the results of a step."""
+    return any(
+        other.each == step.name and other.collect is not None
+        for other in registry.steps.values()
+    )
 
 
 def _routes_to(step: StepDef) -> tuple[str, ...]:
@@ -293,6 +301,12 @@ def _starts_successors_directly(step: StepDef, topology: graph.Topology) -> bool
     if _routes_to(step):
         return False
     return all(topology.parents.get(t, ()) == (step.name,) for t in step.to)
+
+
+def _callbacks(
+    hooks: Iterable[HookSpec], resource_graph: ResourceGraph, settings: PipeSettings
+) -> tuple[Callback, ...]:
+    return tuple(_callback(hook, resource_graph, settings) for hook in hooks)
 
 
 def _callback(

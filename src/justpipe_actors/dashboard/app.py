@@ -75,14 +75,7 @@ def create_app(
     Raises:
         ValueError: an action is unknown, or actions are allowed without a token.
     """
-    named = frozenset(actions)
-    if read_only and named:
-        _logger.warning(
-            "The dashboard is read-only and serves none of its actions (%s): pass "
-            "read_only=False to allow them.",
-            ", ".join(sorted(named)),
-        )
-    allowed = frozenset() if read_only else named
+    allowed = _allowed_actions(frozenset(actions), read_only=read_only)
     check_actions(allowed, token, is_guarded=guard)
     site = Site(
         registry=PipelineRegistry() if registry is None else registry,
@@ -106,6 +99,19 @@ def create_app(
     )
     app.state.site = site
     return app
+
+
+def _allowed_actions(named: frozenset[str], *, read_only: bool) -> frozenset[str]:
+    """Return the actions to serve; log a warning if some are named and none is served."""
+    if not read_only:
+        return named
+    if named:
+        _logger.warning(
+            "The dashboard is read-only and serves none of its actions (%s): pass "
+            "read_only=False to allow them.",
+            ", ".join(sorted(named)),
+        )
+    return frozenset()
 
 
 def _journal(
