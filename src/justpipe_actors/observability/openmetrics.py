@@ -1,7 +1,9 @@
 """Metric families, and their text in the format of OpenMetrics 1.0.
 
-The format is the one that Prometheus scrapes.  It is small enough to be written here; a
-client library would bring a registry of its own that all of a process's metrics share.
+The format is the one that Prometheus scrapes.  A ``Family`` counts the series of one
+metric, ``merged`` adds up the families of several observers, and ``exposition`` writes
+them.  The client library of Prometheus could do the last part only, and would make an
+extra necessary for it; see ``docs/design/dashboard.md``.
 """
 
 from __future__ import annotations
@@ -54,13 +56,13 @@ class Family:
     """All series of one metric."""
 
     name: str
-    """Its name, without the suffix of a counter."""
+    """Name, without the suffix ``_total`` of a counter."""
     kind: Literal["counter", "gauge", "histogram"]
-    """Its type."""
+    """What the series are: sums that only grow, present values, or distributions."""
     text: str
-    """What it says, as a sentence."""
+    """The HELP line, as a sentence."""
     labels: tuple[str, ...] = ()
-    """Names of its labels."""
+    """Names of the labels."""
     unit: str = ""
     """Unit that the name ends in; empty without one."""
     values: dict[Labels, float] = attrs.field(factory=dict)
