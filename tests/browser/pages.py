@@ -52,6 +52,19 @@ COUNT_WORK = """
 """
 """Counts what a page waits for: replies, timers and frames.  A page runs it first of all."""
 
+FAKE_STREAMS = """
+delete globalThis.SharedWorker;
+globalThis.EventSource = class extends EventTarget {
+  constructor() {
+    super();
+    globalThis.hear = (...message) => this.dispatchEvent(new MessageEvent("topic", { data: JSON.stringify(message) }));
+    setTimeout(() => this.onopen());
+  }
+  close() {}
+};
+"""
+"""Lets a test say what the server streams: ``hear(topic, event, data)``."""
+
 
 def open_page(page: Page, address: str) -> None:
     """Open a page and wait until its script has run and its first data are there."""

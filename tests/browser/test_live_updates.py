@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from justpipe_actors import Pipe, Supervisor
+
 from . import samples
-from .pages import open_page, settled
+from .pages import FAKE_STREAMS, open_page, settled, wait_quiet
 from .site import Served, served
 from .test_stories import add_question, asking_journal
 
@@ -105,6 +107,40 @@ def test_typed_text_stays_while_other_runs_ask(page: Page, tmp_path: Path) -> No
         page.keyboard.type("2")
 
         expect(card.get_by_label("pages")).to_have_value("42")
+
+
+def test_rows_of_the_supervision_tree_stay_while_others_come(
+    page: Page, tmp_path: Path
+) -> None:
+    """A click counts although an update came before the release, and the focus stays."""
+    pipe: Pipe[Any, Any] = Pipe(dict, name="ingest")
+    pipe.step("fetch")(samples.takes(0))
+    supervisor = Supervisor(pipe)
+    page.add_init_script(FAKE_STREAMS)
+    with (
+        served(tmp_path, supervisor=supervisor) as site,
+        site.portal.wrap_async_context_manager(supervisor),
+    ):
+        data = page.request.get(f"{site.address}/api/live").json()
+        fetch = {"pipe": "ingest", "step": "fetch", "depth": 0, "oldest": 0.0}
+        fetch |= {"busy": 0, "slots": None, "holders": [], "queue": []}
+        before = data | {"actors": [fetch]}
+        others = [fetch | {"pipe": "archive"}, fetch | {"step": "embed"}]
+        after = data | {"actors": [*others, fetch]}
+        settled(page, f"{site.address}/live")
+        page.evaluate("(data) => hear('live/stream', 'live', data)", before)
+        wait_quiet(page)
+        table = page.get_by_role("region", name="ingest")
+        row = table.get_by_role("button", name="fetch")
+        row.evaluate("(button) => { button.isOld = true; }")
+
+        press(page, row)
+        page.evaluate("(data) => hear('live/stream', 'live', data)", after)
+        wait_quiet(page)
+
+        expect(table.get_by_role("button")).to_have_text(["embed", "fetch"])
+        expect(row).to_be_focused()
+        assert row.evaluate("(button) => button.isOld")
 
 
 REDRAWN = """

@@ -102,6 +102,52 @@ def test_missing_events_are_noticed(page: Page, failed: tuple[Path, str]) -> Non
     assert heard == [True, True, False]
 
 
+def test_the_time_of_a_run_counts_from_its_start(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """A run that is not stored may have waited for its place before."""
+    root, run_id = failed
+    found = PipelineRegistry(root).resolve_run(run_id)
+    assert found is not None
+    run = StoredRun(*found)
+    data = run.spans()
+    with served(root) as site:
+        open_page(page, f"{site.address}/pipelines")
+        starts = page.evaluate(
+            """async ([rows, submitted]) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const model = new m.RunModel({ t0: submitted, next: 0, spans: [] });
+              model.hear(rows.slice(0, 4));
+              model.hear(rows.slice(4));
+              return model.spans.map((span) => span.start);
+            }""",
+            [run.rows_after(0, 10_000), data["t0"] - 60],
+        )
+
+    place = SPAN_COLUMNS.index("start")
+    assert starts == pytest.approx([row[place] for row in data["spans"]], abs=1e-4)
+
+
+def test_a_late_reply_does_not_replace_newer_spans(page: Page, tmp_path: Path) -> None:
+    """Two requests may be answered in the other order."""
+    running = ["a", "plan", "step", 0, None, "running", 1, None, 2, None, "plan", None]
+    done = ["a", "plan", "step", 0, 1, "done", 1, None, 2, 3, "plan", None]
+    with served(tmp_path) as site:
+        open_page(page, f"{site.address}/pipelines")
+        status = page.evaluate(
+            """async ([newer, older]) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const model = new m.RunModel({ t0: 0, next: 0, spans: [] });
+              model.merge({ spans: [newer], next: 3 });
+              model.merge({ spans: [older], next: 2 });
+              return model.spans.map((span) => span.status);
+            }""",
+            [done, running],
+        )
+
+    assert status == ["done"]
+
+
 def test_a_step_that_could_have_begun_waits_for_what_ended_before(
     page: Page, tmp_path: Path
 ) -> None:

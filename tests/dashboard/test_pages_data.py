@@ -64,7 +64,7 @@ async def test_the_figures_of_a_pipeline_show_its_failures(store: Store) -> None
 
 
 async def test_an_older_version_is_drawn_as_it_was(store: Store) -> None:
-    """The fingerprint of a run names it; an unknown direction is refused."""
+    """The fingerprint of a run names it; an unknown version or direction is refused."""
     run_id = await store.run(store.pipe())
     client = Client(create_app(store.registry))
     run = (await client.get(f"/api/runs/{run_id}")).json()
@@ -75,7 +75,11 @@ async def test_an_older_version_is_drawn_as_it_was(store: Store) -> None:
     odd = await client.get(f"{path}?direction=UP")
 
     assert 'data-step="soundtrack"' in drawing.text
-    assert unknown.status == 200
+    assert unknown.status == 404
+    name = f"pipeline {run['pipeline_hash']!r}"
+    assert unknown.json()["detail"] == (
+        f"There is no drawing of version 'of-another-store' of {name}."
+    )
     assert odd.status == 422
 
 

@@ -55,8 +55,8 @@ class Drawing:
 
 
 def graph_svg(registry: PipelineRegistry, wanted: GraphWanted) -> Drawing | None:
-    """Return a pipeline's drawing; None when no description of it is stored."""
-    description = describe(registry, wanted.pipeline_hash, wanted.fingerprint)
+    """Return a pipeline's drawing; None when this version of it is not stored."""
+    description = describe_version(registry, wanted.pipeline_hash, wanted.fingerprint)
     return draw_description(description or {}, wanted.direction)
 
 
@@ -78,14 +78,6 @@ def _draw(ast: str, direction: str) -> Drawing:
     except LayoutTooLarge as error:
         raise TooLargeError(str(error)) from error
     return Drawing(text, f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"')
-
-
-def describe(
-    registry: PipelineRegistry, pipeline_hash: str, fingerprint: str | None
-) -> dict[str, Any] | None:
-    """Return the description of one version of a pipe, else of its latest run."""
-    found = describe_version(registry, pipeline_hash, fingerprint)
-    return found or describe_version(registry, pipeline_hash, None)
 
 
 def describe_version(

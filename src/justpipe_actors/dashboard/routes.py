@@ -180,13 +180,16 @@ async def graph(site: Site, request: Request) -> Response:
         msg = f"direction={direction!r} is none of TD, LR."
         raise RequestError(msg)
     name = request.path_params["pipeline_hash"]
-    wanted = GraphWanted(name, query.get("fingerprint"), direction)
+    version = query.get("fingerprint")
+    wanted = GraphWanted(name, version, direction)
     drawing = await site.in_thread(graph_svg, site.registry, wanted)
-    description = None if drawing is not None else live_description(site, name)
-    if description is not None:
+    is_current = version is None or version == name
+    description = live_description(site, name) if is_current else None
+    if drawing is None and description is not None:
         drawing = await site.in_thread(draw_description, description, direction)
     if drawing is None:
-        msg = f"No drawing of pipeline {name!r} is stored."
+        what = "drawing" if version is None else f"drawing of version {version!r}"
+        msg = f"There is no {what} of pipeline {name!r}."
         raise NotFoundError(msg)
     headers = {"etag": drawing.etag, "cache-control": "no-cache"}
     if request.headers.get("if-none-match") == drawing.etag:

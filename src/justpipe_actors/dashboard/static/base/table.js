@@ -143,13 +143,13 @@ export function headRow(heads) {
 	return el("thead", {}, el("tr", {}, cells));
 }
 
-/** Build a table that needs no sorting. */
-export function plainTable(caption, heads, rows) {
+/** Build a table that needs no sorting; keys say which rows are the same when it is drawn anew. */
+export function plainTable(caption, heads, rows, keys = []) {
 	const cellOf = (cell, index) => el("td", { class: heads[index].startsWith("#") ? "number" : "wrap" }, cell);
 	return el(
 		"section",
-		{ class: "scroll", "aria-label": caption },
+		{ class: "scroll", "aria-label": caption, "data-key": caption },
 		el("h3", {}, caption),
-		el("table", {}, headRow(heads), el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map(cellOf))))),
+		el("table", {}, headRow(heads), el("tbody", {}, rows.map((cells, index) => el("tr", { "data-key": keys[index] }, cells.map(cellOf))))),
 	);
 }

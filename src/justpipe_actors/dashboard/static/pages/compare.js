@@ -46,8 +46,10 @@ function field(id, index) {
 	const list = el("datalist", { id: `runs-${index}` });
 	const input = el("input", { type: "search", class: "mono", list: `runs-${index}`, value: id, "aria-label": index ? "Second run" : "First run", placeholder: index ? "Second run" : "First run", "data-filter": index === 0 });
 	const search = async () => {
-		if (input.value.trim().length < 3) return;
-		const runs = await get("api/runs/search", { q: input.value.trim() }).catch(() => []);
+		const text = input.value.trim();
+		if (text.length < 3) return;
+		const runs = await get("api/runs/search", { q: text }).catch(() => []);
+		if (input.value.trim() !== text) return; // something else was typed meanwhile
 		put(list, runs.map((run) => el("option", { value: run.run_id }, `${run.pipeline_name}, ${run.status}, ${moment(run.start_time)}`)));
 	};
 	input.addEventListener("input", delayed(search));

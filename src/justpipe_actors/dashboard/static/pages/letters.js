@@ -23,6 +23,7 @@ export async function show(main) {
 	);
 
 	let total = -1;
+	let isAsking = false;
 
 	async function load() {
 		const data = await get("api/letters");
@@ -33,5 +34,14 @@ export async function show(main) {
 
 	put(main, el("div", { class: "head" }, el("h1", {}, "Dead letters")), el("section", { class: "card" }, table.withChooser("letters"), note));
 	await load();
-	subscribe("live/stream", null, { live: (data) => data.dead_letters !== total && load() });
+
+	/** Ask again when the number is another one, once at a time, so that no late reply is shown. */
+	async function look(data) {
+		if (isAsking || data.dead_letters === total) return;
+		isAsking = true;
+		await load().catch((error) => put(note, error.message));
+		isAsking = false;
+	}
+
+	subscribe("live/stream", null, { live: look });
 }

@@ -116,6 +116,7 @@ class LivePage {
 				busyOf(actor),
 				cell(actor.depth ? duration(actor.oldest) : "–", actor.oldest > LONG ? "bad" : "dim"),
 			]),
+			actors.map((actor) => actor.step),
 		);
 	}
 
@@ -149,7 +150,7 @@ function childOf({ name, state, restarts, last_error: error }) {
 	const isWell = ["running", "open"].includes(state);
 	return el(
 		"li",
-		{},
+		{ "data-key": name },
 		el("span", { class: isWell ? "ok" : "wait" }, icon(isWell ? "success" : "stuck")),
 		` ${name} `,
 		dim(state, restarts ? `, ${counted(restarts, "restart")}` : ""),

@@ -84,7 +84,14 @@ async function showRuns(place, hash) {
 
 async function showStats(place, path, first) {
 	const content = el("div");
-	const range = el("select", { "aria-label": "Range", onchange: async () => draw(await get(`${path}/figures`, { days: range.value })) }, RANGES.map((days) => el("option", { value: days, selected: days === first.days }, `${days} days`)));
+	const range = el("select", { "aria-label": "Range", onchange: () => choose(range.value) }, RANGES.map((days) => el("option", { value: days, selected: days === first.days }, `${days} days`)));
+
+	async function choose(days) {
+		const figures = await get(`${path}/figures`, { days }).catch((problem) => ({ problem }));
+		if (days !== range.value) return; // another range was chosen meanwhile
+		if (figures.problem) put(content, el("p", { class: "problem", role: "alert" }, figures.problem.message));
+		else draw(figures);
+	}
 
 	function draw(figures) {
 		const days = lastDays(figures.days);
@@ -166,11 +173,16 @@ async function showVersions(place, figures) {
 	const versions = [...own, ...others].sort((a, b) => (b.last || "").localeCompare(a.last || ""));
 	const known = versions.filter((one) => one.fingerprint || one.hash !== figures.hash);
 	const details = el("section", { "aria-live": "polite" });
+	let wanted = null; // the version that was asked for last
 	const nameOf = (one) => (one.fingerprint ? short(one.fingerprint) : `the graph ${short(one.hash)}`);
 	const changes = (one) => {
 		const before = known[known.indexOf(one) + 1];
 		if (!known.includes(one) || !before) return "";
-		const show = async () => put(details, el("h3", {}, `What changed from ${nameOf(before)} to ${nameOf(one)}`), await compareVersions(before, one));
+		const show = async () => {
+			wanted = one;
+			const list = await compareVersions(before, one);
+			if (wanted === one) put(details, el("h3", {}, `What changed from ${nameOf(before)} to ${nameOf(one)}`), list);
+		};
 		return button("What changed", show, { class: "link" });
 	};
 	const table = new Table(
@@ -196,7 +208,9 @@ function cleanup(path) {
 	let previewed = [];
 
 	async function preview() {
-		const answer = await post(`${path}/cleanup`, { keep: Number(keep.value), older_than_days: Number(days.value) });
+		const wanted = { keep: Number(keep.value), older_than_days: Number(days.value) };
+		const answer = await post(`${path}/cleanup`, wanted);
+		if (wanted.keep !== Number(keep.value) || wanted.older_than_days !== Number(days.value)) return; // other numbers were typed
 		previewed = answer.run_ids;
 		const word = el("input", { type: "text", "aria-label": "Type delete to confirm", placeholder: "delete", oninput: () => (confirm.disabled = word.value !== "delete") });
 		const confirm = button(`Delete ${counted(previewed.length, "run")}`, remove, { class: "danger", disabled: true });

@@ -343,6 +343,7 @@ class RunPage {
 					this.tokens = new Tokens(this.run);
 					put(place, this.tokens.node);
 					if (this.run.is_stored) return this.tokens.load();
+					this.tokens.early = null; // nothing is stored
 					this.tokens.hear(this.heard);
 				},
 			},

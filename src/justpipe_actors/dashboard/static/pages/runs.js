@@ -91,12 +91,13 @@ class RunsPage {
 
 	async load() {
 		const query = (this.asked = this.query());
+		if (this.stop) this.stop(); // news of the filter before would be shown as those of this one
+		this.stop = null;
 		const page = await get("api/runs", query);
 		if (query !== this.asked) return; // another filter was chosen meanwhile
 		this.pages = [page];
 		this.draw();
-		if (this.stop) this.stop();
-		this.stop = subscribe(`runs/stream${address("api/runs", this.query()).search}`, null, { runs: (page) => this.hear(page) });
+		this.stop = subscribe(`runs/stream${address("api/runs", query).search}`, null, { runs: (page) => this.hear(page) });
 		this.drawHistogram();
 	}
 
@@ -107,10 +108,15 @@ class RunsPage {
 			else url.searchParams.delete(key);
 		}
 		history.replaceState(null, "", url);
+		const loaded = this.load();
+		const query = this.asked;
 		try {
-			await this.load();
+			await loaded;
 		} catch (error) {
-			put(this.table.body, el("tr", {}, el("td", { colspan: 9, role: "alert" }, error.message)));
+			if (query !== this.asked) return; // what was asked for since then is shown, or will be
+			this.pages = [{ runs: [], counts: this.pages[0].counts, next: null }];
+			put(this.more);
+			put(this.table.body, el("tr", {}, el("td", { colspan: this.table.shown.length, role: "alert" }, error.message)));
 		}
 	}
 
@@ -127,8 +133,11 @@ class RunsPage {
 	}
 
 	async loadMore() {
+		const query = this.asked;
 		const last = this.pages.at(-1);
-		this.pages.push(await get("api/runs", { ...this.query(), before: last.next }));
+		const page = await get("api/runs", { ...query, before: last.next });
+		if (query !== this.asked) return;
+		this.pages.push(page);
 		this.draw();
 	}
 

@@ -58,8 +58,12 @@ export class Events {
 
 	async loadMore() {
 		const query = (this.asked = { type: [...this.types], q: this.search.value.trim(), after: this.next, limit: PAGE, payload: "cut" });
-		const page = await get(this.path, query);
+		const page = await get(this.path, query).catch((problem) => ({ problem }));
 		if (query !== this.asked) return; // other events were asked for meanwhile
+		if (page.problem) {
+			redraw(this.more, el("span", { class: "problem", role: "alert" }, page.problem.message), button("Try again", () => this.loadMore()));
+			return;
+		}
 		this.body.append(...fold(page.events).map((group) => this.row(group)));
 		this.next = page.next;
 		redraw(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));

@@ -13,7 +13,7 @@ const TONES = [[40, "bad"], [30, "wait"], [20, ""], [0, "dim"]];
 
 export class Logs {
 	constructor(run, model) {
-		Object.assign(this, { run, model, last: 0, stop: null });
+		Object.assign(this, { run, model, last: 0, stop: null, early: null, isComplete: false });
 		this.path = `runs/${encodeURIComponent(run.run_id)}/logs`;
 		this.body = el("tbody");
 		this.more = el("div", { class: "more" });
@@ -37,15 +37,29 @@ export class Logs {
 
 	async loadMore() {
 		const query = (this.asked = { ...this.filter, after: this.last, limit: PAGE });
-		const page = await get(`api/${this.path}`, query);
+		this.early = []; // what the stream says before the reply is there
+		const page = await get(`api/${this.path}`, query).catch((problem) => ({ problem }));
 		if (query !== this.asked) return; // other records were asked for meanwhile
+		if (page.problem) {
+			redraw(this.more, el("span", { class: "problem", role: "alert" }, page.problem.message), button("Try again", () => this.loadMore()));
+			return;
+		}
+		const early = this.early;
+		this.early = null;
+		this.isComplete = page.next === null;
 		this.add(page.logs);
+		if (early.length) this.hear(early);
 		redraw(this.more, page.next === null ? null : button("Load more", () => this.loadMore()));
 		if (!this.body.children.length) put(this.body, el("tr", {}, el("td", { colspan: 5, class: "dim" }, this.run.is_live ? "No log record yet." : "No log record matches, or none was stored.")));
 		if (page.next === null && this.run.is_live && this.stop === null) this.stop = subscribe(`${this.path}/stream`, this.last, { logs: (rows) => this.hear(rows) });
 	}
 
 	hear(rows) {
+		if (this.early) {
+			this.early.push(...rows);
+			return;
+		}
+		if (!this.isComplete) return; // they are among those that "Load more" asks for
 		const { level, q } = this.filter;
 		const least = 10 * (1 + LEVELS.indexOf(level));
 		const isWanted = (row) => (row.severity >= least || level === "DEBUG") && `${row.text}${row.traceback}${row.logger}`.toLowerCase().includes(q.toLowerCase());

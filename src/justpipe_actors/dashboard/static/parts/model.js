@@ -21,6 +21,7 @@ export class RunModel {
 
 	/** Take rows that are newer than a number, replacing those that are known. */
 	merge(data) {
+		if (data.next < this.next) return; // a late reply: newer rows are known
 		for (const row of data.spans) {
 			const span = fromRow(row);
 			const known = this.byId.get(span.id);
@@ -52,6 +53,8 @@ export class RunModel {
 	}
 
 	note(row) {
+		// A run that is not stored may have waited for its place; its time counts from START.
+		if (row[CELL.type] === "start" && row[CELL.stage] === "system" && this.spans.length === 0) this.t0 = row[CELL.t];
 		const at = row[CELL.t] - this.t0;
 		if (row[CELL.type] === "recovered" && row[CELL.stage] === "system") this.interrupt(at, row[CELL.seq]);
 		this.latest = Math.max(this.latest, at);

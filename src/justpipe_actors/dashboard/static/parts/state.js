@@ -1,5 +1,5 @@
 // The state: what each step changed, and the whole of it after an event.
-import { button, dim, el, put } from "../base/dom.js";
+import { button, dim, el, put, remark } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { counted, sequence, size } from "../base/format.js";
 import { diffList, jsonTree } from "./tree.js";
@@ -38,7 +38,8 @@ export async function showStates(place, run, model) {
 			whole.dataset.filled = "1";
 			whole.append(jsonTree((await get(path, { at: state.seq })).state, { open: 2 }));
 		});
-		const difference = index === 0 ? null : diffList(await get(path, { from: states[index - 1].seq, to: state.seq }));
+		const changes = index === 0 ? null : get(path, { from: states[index - 1].seq, to: state.seq });
+		const difference = await Promise.resolve(changes).then((found) => found && diffList(found), (error) => remark(error.message));
 		if (index !== shown) return; // another one was asked for meanwhile
 		put(view, el("h3", {}, `After ${buttons[index].querySelector(".name").textContent}`, dim(` · event ${sequence(state.seq)}`)), difference, whole);
 		if (index === 0) whole.open = true;
