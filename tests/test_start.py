@@ -57,6 +57,7 @@ UNUSED = (
     "justpipe_actors._run.durable_run",
     "justpipe_actors._supervision.resource",
     "justpipe_actors._supervisor.core",
+    "justpipe_actors._util.await_chain",
     "justpipe_actors.cli",
     "justpipe_actors.dashboard",
     "justpipe_actors.journals.sqlite",

@@ -77,6 +77,7 @@ def test_a_class_ends_as_attrs_makes_it(
 
         made: Any = Record
         assert made(1).text == "x"
+        assert repr(made(1)) != repr(made(2))
         return {**vars(Record)}
 
     own, original = made_by(lazy_classes), made_by(attrs)
@@ -101,10 +102,14 @@ def test_a_class_ends_as_dataclasses_make_it(options: dict[str, bool]) -> None:
 
         made: Any = Record
         assert made(1).tags == []
+        assert repr(made(1)) != repr(made(2))
         return {**vars(Record)}
 
     own, original = made_by(lazy_classes), made_by(dataclasses)
     assert own.keys() == original.keys()
+    assert {name: type(value).__name__ for name, value in own.items()} == {
+        name: type(value).__name__ for name, value in original.items()
+    }
     assert own["text"] == "x"
 
 
@@ -129,6 +134,22 @@ def test_any_use_may_be_the_first(use: Any) -> None:
     assert use(Record) is not None
     assert Record(1) == Record(1)
     assert repr(Record(1)).endswith("Record(number=1)")
+
+
+def test_a_record_that_is_not_compared_compiles_no_comparison() -> None:
+    """Making a record builds what that needs; comparing it builds the rest, once."""
+
+    @frozen
+    class Record:
+        number: int
+
+    made = Record(1)
+    waiting = {name for name in vars(Record) if name in {"__eq__", "__repr__"}}
+    assert {type(vars(Record)[name]).__name__ for name in waiting} == {"_Placeholder"}
+
+    assert made == Record(1)
+    assert hash(made) == hash(Record(1))
+    assert inspect.isfunction(vars(Record)["__repr__"])
 
 
 def test_a_record_has_slots_and_can_be_referenced_weakly() -> None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from pathlib import Path
+from os.path import basename
 from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar, cast
 
-from .await_chain import format_user_line
 from .callables import (
     is_async_generator_function,
     is_coroutine_function,
@@ -85,6 +84,9 @@ def log_blocking(
     extra: dict[str, object],
 ) -> None:
     """Log that a function held the event loop, with the wait that came after."""
+    # Imported here, because few runs have to look for a line.
+    from .await_chain import format_user_line  # noqa: PLC0415
+
     line = None if coroutine is None else format_user_line(coroutine)
     _logger.warning(
         "%s held the event loop for %.1f s%s, and nothing else ran meanwhile. %s",
@@ -100,9 +102,7 @@ def definition_of(func: object) -> str:
     """Return the file and line of a function, in parentheses; empty if unknown."""
     code = getattr(unwrap_function(func), "__code__", None)
     return (
-        ""
-        if code is None
-        else f" ({Path(code.co_filename).name}:{code.co_firstlineno})"
+        "" if code is None else f" ({basename(code.co_filename)}:{code.co_firstlineno})"
     )
 
 

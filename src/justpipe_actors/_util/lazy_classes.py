@@ -2,22 +2,25 @@
 
 What it buys: attrs and dataclasses write ``__init__``, ``__eq__`` and the other methods
 of a class as source text, and compile it, while the module of the class is imported.  A
-program whose first run has two steps imports 114 such classes and uses 44 of them.  It
-takes 240 ms of processor time with this module and 257 ms with the original decorators.
+program whose first run has two steps imports 114 such classes, uses 44 of them, and
+compares or prints none.
 
 How it works, for a class ``Row`` with two fields::
 
-    after the import                  after the first Row(...)
-      __slots__   id, note              __slots__   id, note
-      __init__    placeholder           __init__    function of attrs
-      __eq__      placeholder           __eq__      function of attrs
+    after the import       after the first Row(...)    after the first comparison
+      __slots__  id, note    __slots__  id, note         __slots__  id, note
+      __init__   placeholder   __init__   function       __init__   function
+      __eq__     placeholder   __eq__     placeholder    __eq__     function
+      __repr__   placeholder   __repr__   placeholder    __repr__   function
 
 1. The decorator gives the class its slots.  In the place of each method that attrs would
    write, it puts a placeholder that knows the method's name.
 2. ``Row(1, "a")`` looks for ``__init__`` and finds the placeholder.  The placeholder lets
-   attrs make a second class of the same fields, copies all methods of that class into
-   ``Row``, and returns the one that was looked for.
-3. From then on ``Row`` has exactly the methods that the original decorator would have
+   attrs make a second class of the same fields, without the methods that compare and
+   print.  It copies all methods of that class into ``Row``, and returns the one that was
+   looked for.
+3. The first comparison, hash or ``repr`` does the same for those methods.
+4. From then on ``Row`` has exactly the methods that the original decorator would have
    given it.  No placeholder is left, so this module has no part in any further call.
 
 Two things need care.  A function that uses ``super()`` remembers the class that it was
@@ -26,8 +29,9 @@ may use a class at the same time, so one lock is held while methods are built.
 
 Type checkers see the original decorators.
 
-Rejected: own methods instead of those of attrs, which are complete and known; and
-plain classes with a handwritten ``__init__``, which repeat each field three times.
+Rejected: own methods instead of those of attrs, which are complete and known; plain
+classes with a handwritten ``__init__``, which repeat each field three times; and each
+method by itself, since half of the price is attrs reading the fields of the class.
 """
 
 from __future__ import annotations
@@ -44,8 +48,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 
-Build = Callable[[type], type]
-"""An original decorator with its options."""
+Decorator = Callable[..., Any]
+"""An original decorator; with its options it takes a class and returns one."""
 Options = Mapping[str, bool]
 
 _NAMES_OF_ATTRS = (
@@ -61,6 +65,8 @@ _NAMES_OF_DATACLASSES = (
     "__dataclass_params__",
     "__match_args__",
 )
+_COMPARING = frozenset(("__eq__", "__ne__", "__hash__", "__repr__"))
+_WITHOUT_COMPARING: Options = {"eq": False, "repr": False}
 _KEPT = frozenset(("__dict__", "__weakref__", "__slots__", "__doc__"))
 _building = RLock()
 """One lock for all classes, because building a class may build its bases."""
@@ -81,12 +87,15 @@ class _Placeholder:
 
 
 class _Methods:
-    """The methods of one class, which are built together."""
+    """The methods of one class: those that every use needs, and the comparing ones."""
 
-    __slots__ = ("_build", "_namespace", "_owner")
+    __slots__ = ("_decorator", "_is_usable", "_namespace", "_options", "_owner")
 
-    def __init__(self, namespace: dict[str, Any], build: Build) -> None:
-        self._namespace, self._build = namespace, build
+    def __init__(
+        self, namespace: dict[str, Any], decorator: Decorator, options: Options
+    ) -> None:
+        self._namespace, self._decorator, self._options = namespace, decorator, options
+        self._is_usable = False
 
     def placeholders(self, names: Iterable[str]) -> dict[str, Any]:
         """Return placeholders for the methods that the class does not define itself."""
@@ -111,14 +120,27 @@ class _Methods:
         owner = self._owner
         with _building:
             if isinstance(vars(owner).get(name), _Placeholder):
-                self._take_from(_new_class(owner, self._namespace, self._build))
+                self._build(name)
         try:
             return vars(owner)[name]
         except KeyError:
             raise AttributeError(name, name=name, obj=owner) from None
 
-    def _take_from(self, built: type) -> None:
-        """Copy the methods of the second class, and remove the placeholders left."""
+    def _build(self, name: str) -> None:
+        """Build the methods of the group that one of them is in."""
+        if not self._is_usable:
+            self._take_common(self._second_class(**_WITHOUT_COMPARING))
+            self._is_usable = True
+        if name in _COMPARING:
+            self._take_comparing(self._second_class())
+
+    def _second_class(self, **changed: bool) -> type:
+        decorate: Callable[[type], type]
+        decorate = self._decorator(**{**self._options, **changed})
+        return decorate(_new_class(self._owner, self._namespace))
+
+    def _take_common(self, built: type) -> None:
+        """Copy what a class has that neither compares nor prints itself."""
         owner, namespace = self._owner, vars(built)
         fields = get_annotations(owner)
         is_slotted = "__slots__" in namespace
@@ -129,16 +151,20 @@ class _Methods:
                 _point_to_class(value, built, owner)
                 setattr(owner, name, value)
         for name, value in [*vars(owner).items()]:
+            is_left = isinstance(value, _Placeholder) and name not in _COMPARING
             is_field = name in fields and not is_slotted
-            if isinstance(value, _Placeholder) or (is_field and name not in namespace):
+            if is_left or (is_field and name not in namespace):
                 delattr(owner, name)
 
+    def _take_comparing(self, built: type) -> None:
+        """Copy the methods that compare and print."""
+        for name, value in vars(built).items():
+            if name in _COMPARING and self._namespace.get(name, built) is not value:
+                setattr(self._owner, name, value)
 
-def _new_class(
-    original: type, namespace: Mapping[str, Any], decorate: Build = lambda made: made
-) -> type:
-    made = type(original)(original.__name__, original.__bases__, dict(namespace))
-    return decorate(made)
+
+def _new_class(original: type, namespace: Mapping[str, Any]) -> type:
+    return type(original)(original.__name__, original.__bases__, dict(namespace))
 
 
 def _own_namespace(plain: type) -> dict[str, Any]:
@@ -211,7 +237,7 @@ def _define(plain: type | None = None, /, **options: bool) -> Any:
     namespace = _own_namespace(plain)
     if any(isinstance(value, cached_property) for value in namespace.values()):
         return original(**options)(plain)  # attrs gives cached values slots as well
-    methods = _Methods(namespace, original(**options))
+    methods = _Methods(namespace, original, options)
     names = (*_deferred_names(namespace, options), *_NAMES_OF_ATTRS)
     slotted = _add_slots(plain, namespace, methods.placeholders(names))
     methods.belong_to(slotted)
@@ -222,7 +248,7 @@ def _dataclass(plain: type | None = None, /, **options: bool) -> Any:
     if plain is None:
         return partial(_dataclass, **options)
     namespace = _own_namespace(plain)
-    methods = _Methods(namespace, dataclasses.dataclass(**options))
+    methods = _Methods(namespace, dataclasses.dataclass, options)
     names = (*_deferred_names(namespace, options), *_NAMES_OF_DATACLASSES)
     for name, placeholder in methods.placeholders(names).items():
         setattr(plain, name, placeholder)
