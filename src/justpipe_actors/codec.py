@@ -41,7 +41,7 @@ class Limits:
     """Limits on how much of a value is written."""
 
     depth: int = 64
-    """Containers within containers."""
+    """Maximum number of containers inside each other."""
     values: int = 1_000_000
     """Values altogether, keys not counted."""
     text: int = 1_000_000

@@ -91,7 +91,7 @@ class FailureRecord:
     kind: FailureKind
     """The phase it happened in."""
     source: FailureSource
-    """Its probable source."""
+    """Probable origin of the failure."""
     reason: FailureReason
     """Why it counts as a failure."""
     error: str | None = None

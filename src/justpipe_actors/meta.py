@@ -148,7 +148,7 @@ class PipelineNotes:
     """The one implementation of ``PipelineMeta``."""
 
     metadata: Mapping[str, Any]
-    """``Pipe(metadata=...)``."""
+    """The argument ``metadata`` of ``Pipe``."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """Read a value of ``Pipe(metadata=...)``."""

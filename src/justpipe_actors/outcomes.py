@@ -129,21 +129,21 @@ class RuntimeMetrics:
     """Figures of one run: its buffer, activations, steps, joins and maps."""
 
     queue: QueueMetrics
-    """The event buffer."""
+    """Figures of the event buffer."""
     tasks: TaskMetrics
     """Counts of activations."""
     step_latency: dict[str, StepTiming]
-    """Per step name."""
+    """Durations by step."""
     barriers: dict[str, BarrierMetrics]
-    """Per join."""
+    """Waiting times by join."""
     maps: MapMetrics
     """All maps together."""
     events: dict[str, int]
     """Published events by type, this run's own FINISH excepted."""
     tokens: int
-    """TOKEN events."""
+    """Number of TOKEN events."""
     suspends: int
-    """SUSPEND events; above zero tells a suspended run from a finished one."""
+    """Number of SUSPEND events; a suspended run has at least one."""
 
 
 @dataclass(frozen=True)

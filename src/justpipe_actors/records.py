@@ -114,7 +114,7 @@ class EventHeader(NamedTuple):
     timestamp: float
     """Seconds since the epoch."""
     seq: int | None = None
-    """Its number."""
+    """Number of the event within its run."""
     node_kind: NodeKind = NodeKind.SYSTEM
     """The kind of node that it is about."""
     attempt: int = 1
@@ -128,7 +128,7 @@ class EventHeader(NamedTuple):
     parent_run_id: str | None = None
     """The child run that forwarded it."""
     invocation_id: str | None = None
-    """The step's invocation."""
+    """Id of the step's invocation."""
     parent_invocation_id: str | None = None
     """The invocation that caused this one."""
     owner_invocation_id: str | None = None

@@ -43,11 +43,11 @@ class StepContext:
     """The facts about a step that its middleware receives."""
 
     name: str
-    """The step."""
+    """Name of the step."""
     kwargs: dict[str, Any]
     """Extra keyword arguments of its decorator."""
     pipe_name: str
-    """The pipe it belongs to."""
+    """Name of the pipe that the step belongs to."""
     retries: Any = 0
     """The decorator's ``retries``: a count, or tenacity's own options as a dict."""
 
@@ -69,7 +69,7 @@ class StepInfo:
     """One node as ``Pipe.steps()`` describes it."""
 
     name: str
-    """The step."""
+    """Name of the step."""
     timeout: float | None
     """Seconds one invocation may take."""
     retries: Any

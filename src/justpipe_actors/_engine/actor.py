@@ -44,11 +44,11 @@ class InboxStatistics:
     """What an inbox holds right now."""
 
     depth: int
-    """Messages waiting."""
+    """Number of waiting messages."""
     runs: int
-    """Runs they belong to."""
+    """Number of runs that they belong to."""
     taken: int
-    """Messages taken so far."""
+    """Number of messages taken so far."""
     since: float | None
     """When the message that has waited longest was put; None when none had to wait."""
 
@@ -62,7 +62,7 @@ class Inbox:
     """
 
     depth: int = attrs.field(default=0, init=False)
-    """Messages waiting."""
+    """Number of waiting messages."""
     _single: _QueuedMessage | None = attrs.field(default=None, init=False)
     _queues: OrderedDict[str, deque[_QueuedMessage]] = attrs.field(
         default=_NO_QUEUES, init=False
@@ -195,15 +195,15 @@ class ActorStatistics:
     """What an actor is doing right now."""
 
     step: str
-    """Its step."""
+    """Name of the step."""
     depth: int
-    """Messages in its inbox."""
+    """Number of messages in the inbox."""
     busy: int
-    """Activations at work."""
+    """Number of activations at work."""
     returning: int
     """Activations that wait to have their slot back."""
     runs: int
-    """Runs that have waiting messages."""
+    """Number of runs that have waiting messages."""
     oldest: float
     """Seconds that the oldest message has waited; 0 when none has to wait."""
     pipe: str = ""
@@ -223,7 +223,7 @@ class Actor:
     """One step at work."""
 
     node: Node
-    """Its step."""
+    """The compiled step, with the function that the actor calls."""
     dispatcher: Dispatcher
     """Processes the actor's messages."""
     runs: Mapping[str, RunState]
@@ -233,7 +233,7 @@ class Actor:
     is_queued: bool = attrs.field(default=False, init=False)
     """Whether the actor is in the dispatcher's queue."""
     busy: int = attrs.field(default=0, init=False)
-    """Slots in use."""
+    """Number of slots in use: activations at work."""
     _slot_waiters: list[Wakeup] = attrs.field(default=_NO_WAITERS, init=False)
 
     def put(self, message: Message) -> None:

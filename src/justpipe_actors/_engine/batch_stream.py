@@ -85,7 +85,7 @@ class BatchStream:
     holds: bool
     """Whether messages wait until their batch is stored (``sync`` mode)."""
     put: PutBatch
-    """Stores a batch."""
+    """Hands a batch to the journal's writer."""
     codec: StorableValues
     """Turns values into JSON values."""
     call_soon: Callable[[Callable[[], None]], None]
@@ -95,7 +95,7 @@ class BatchStream:
     wall_now: Callable[[], float]
     """The journal's clock, in seconds since the epoch."""
     timers: TimerQueue
-    """Calls functions later."""
+    """Calls a function at a time, to take a delayed batch."""
     find_pipe: Callable[[str], object]
     """Returns the pipe of a name, for child runs that a step has started."""
     on_lost: Callable[[], None]

@@ -29,7 +29,7 @@ class ChildState:
     """What is stored of the state of one child run."""
 
     run_state: RunState
-    """The child."""
+    """The child run."""
     codec: StorableValues
     """Turns values into JSON values."""
     parent: tuple[RunState, list[JsonValue]] | None = None

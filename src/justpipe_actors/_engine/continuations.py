@@ -35,13 +35,11 @@ class Continuation:
     """Continuation after a question between steps; keeps the run and wave open."""
 
     run_state: RunState
-    """The run."""
     record: WaitRecord
     """The record of its wait."""
     place: Place
     """Where the run continues."""
     question: AskBetween
-    """The question."""
     fail: Fail
     """Fails the step if no answer arrives in time and no timeout route exists."""
     wave: Wave = attrs.field(init=False)

@@ -27,7 +27,6 @@ class MapRecord:
     """What is recorded of a map besides what its invocation knows."""
 
     mapping: MapInvocation
-    """The map."""
     items: int | None = None
     """The number of its list of items, when they are stored."""
     range: tuple[int, int, int] | None = None

@@ -37,7 +37,6 @@ class Invocation:
     """One call of a step's function: ids, scope, variables and copy of the state."""
 
     run_state: RunState
-    """Its run."""
     actor: Actor
     """Actor that gave the invocation its slot."""
     message: Start

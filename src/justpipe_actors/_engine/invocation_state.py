@@ -52,11 +52,9 @@ class InvocationState:
     """The state of one invocation, as its function and its handlers see it."""
 
     run_state: RunState
-    """Its run."""
     isolation: IsolatedState
     """The state of the run."""
     node: Node
-    """Its step."""
     has_conflicted: bool = attrs.field(default=False, init=False)
     """Whether its commit has conflicted with another step's; a second one is final."""
     is_source_open: bool = attrs.field(default=False, init=False)

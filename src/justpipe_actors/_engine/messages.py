@@ -60,7 +60,7 @@ class Expire:
     run_id: str
     """The run it belongs to."""
     step: str
-    """The join."""
+    """Name of the join."""
     wave: int
     """The pass it waited in."""
     missing: tuple[str, ...]

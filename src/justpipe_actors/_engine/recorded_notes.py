@@ -39,7 +39,6 @@ class RecordedNotes:
     """The notes of one run, and what is recorded of them."""
 
     notes: RunNotes
-    """The notes."""
     codec: StorableValues
     """Turns values into JSON values."""
     _recorded: dict[str, JsonValue] = attrs.field(factory=dict, init=False)

@@ -102,7 +102,6 @@ class RemoteFunction:
     """Packs and unpacks the remote calls of one step's function."""
 
     step: StepDef
-    """The step."""
     placement: Placement
     """The placement that runs the function."""
     rule: Rule | None = None

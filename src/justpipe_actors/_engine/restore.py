@@ -103,7 +103,6 @@ class ReopenedChild:
     outcome: JsonValue
     """Its outcome; None if it must continue."""
     saved: SavedRun
-    """Its recorded progress."""
     origin: tuple[JsonValue, list[JsonValue]] | None = None
     """For a child on a copy of its parent's state: the copy, and the path in it."""
 

@@ -83,7 +83,6 @@ class RunJournal:
     stream: BatchStream
     """Takes the batches."""
     run_state: RunState
-    """The run."""
     prefix: str = ""
     """Prefix of the keys; for a child, its entity key in its parent."""
     saved: SavedRun | None = None

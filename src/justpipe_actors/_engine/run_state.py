@@ -53,7 +53,6 @@ class ChildOutcome:
     """The outcome of a child run, as its parent needs it."""
 
     status: PipelineTerminalStatus
-    """Its status."""
     error: Exception | None
     """The exception of its primary failure."""
     step: str | None
@@ -89,7 +88,6 @@ class RunState:
     """The shared state of one run."""
 
     run_id: str
-    """The run's id."""
     plan: Plan
     """Its compiled graph."""
     state: object
@@ -140,7 +138,6 @@ class RunState:
     timers: dict[tuple[str, int], BarrierTimer] = attrs.field(factory=dict, init=False)
     """Barrier timers by join and wave."""
     failures: FailureLog = attrs.field(factory=FailureLog, init=False)
-    """Its failures."""
     diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
     """Joins that did not run, with the number of passes."""
     blocking_steps: frozenset[str] = attrs.field(default=NO_STEPS, init=False)

@@ -43,7 +43,6 @@ class Wait:
     id: str
     """The question's id."""
     run_state: RunState
-    """The run."""
     node: Node
     """The step that asks."""
     ids: InvocationIds
@@ -95,7 +94,6 @@ class RunWaits:
     """The waits of one run."""
 
     run_state: RunState
-    """The run."""
     between: dict[Wait, Continuation] = attrs.field(factory=dict, init=False)
     """Waits between steps, and their continuations."""
     records: WaitRecords = attrs.field(

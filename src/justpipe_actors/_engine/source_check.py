@@ -29,9 +29,7 @@ class SourceCheck:
     step: str
     """Name of the map step."""
     journal: RunJournal
-    """Its run's journal."""
     record: MapRecord
-    """The map's record."""
     _digest: Any = attrs.field(
         factory=lambda: hashlib.blake2b(digest_size=8), init=False
     )

@@ -62,7 +62,6 @@ class BackupMaker:
     """Makes backups of one state by the cheapest method that restores it."""
 
     state: Any
-    """The state."""
     rule: Rule
     """Decides which parts are passed by reference; those are not restored."""
     _reducers: _Reducers = attrs.field(factory=_Reducers, init=False)

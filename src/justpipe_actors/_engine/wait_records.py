@@ -49,7 +49,6 @@ class Place:
     node: Node
     """The step that has asked."""
     ids: InvocationIds
-    """Its ids."""
     wave: int
     """The pass through the graph it belongs to."""
 
@@ -83,7 +82,6 @@ class WaitRecords:
     """The wait records of one run."""
 
     run_state: RunState
-    """The run."""
     waits: dict[str, WaitRecord] = attrs.field(factory=dict, init=False)
     """Waits of invocations that have not ended, and open ones between steps."""
     counts: dict[str, int] = attrs.field(factory=dict, init=False)

@@ -128,7 +128,6 @@ class PipeSettings:
     """The pipe's own parameters that a plan depends on."""
 
     name: str
-    """The pipe's name."""
     on_failure: str = "prune"
     """What an unhandled failure does to the rest."""
     max_retries: int = 100

@@ -231,7 +231,6 @@ class Plan:
     """A compiled pipeline; immutable and shared by all its runs."""
 
     name: str
-    """The pipe's name."""
     read_fingerprint: Callable[[], str]
     """Returns the fingerprint, which is computed when it is first needed."""
     nodes: Mapping[str, Node]

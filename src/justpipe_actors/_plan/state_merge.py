@@ -55,7 +55,7 @@ class Appended:
     """Elements were added at the end of a list."""
 
     items: list[object]
-    """The new ones."""
+    """Items to append, in order."""
 
 
 @frozen(eq=False)
@@ -63,7 +63,7 @@ class Altered:
     """Elements were added to, or removed from, a set."""
 
     added: frozenset[object]
-    """The new ones."""
+    """Members to add."""
     removed: frozenset[object]
     """Those that are gone."""
 

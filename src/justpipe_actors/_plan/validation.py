@@ -57,7 +57,6 @@ class ValidationContext:
     allow_multi_root: bool
     """True if several roots are intended."""
     resources: Mapping[str, ResourceDef] = attrs.field(factory=dict)
-    """The pipe's resources."""
     hooks: Mapping[str, HookSpec] = attrs.field(factory=dict)
     """The pipe's hooks and handler, by role."""
     is_isolated: bool = False
@@ -112,7 +111,6 @@ class StrictOnly:
     """A problem that only a strict pipe refuses."""
 
     problem: DefinitionError
-    """The error."""
 
 
 Finding = DefinitionError | StrictOnly

@@ -54,9 +54,7 @@ class ObserverTask:
     observer: ObserverProtocol
     """The user's observer."""
     state: object
-    """The run's state."""
     context: object
-    """The run's context."""
     meta: ObserverMeta
     """Which run it is."""
     loop: Loop

@@ -167,7 +167,6 @@ class ReplayReader:
     """One reader of a ``ReplayBuffer``."""
 
     buffer: ReplayBuffer
-    """What it reads."""
     _token: int = attrs.field(default=0, init=False)
     _other: int = attrs.field(default=0, init=False)
     _turn: int = attrs.field(default=0, init=False)

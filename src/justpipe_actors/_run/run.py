@@ -74,7 +74,6 @@ class GracePeriod:
     """The time that is left to the hook or the observers at the end of a run."""
 
     run_id: str
-    """The run."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     _started: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
@@ -188,11 +187,8 @@ class RunRequest:
     """The arguments of one run; they do not change."""
 
     plan: Plan
-    """The pipe's plan."""
     state: object
-    """The run's state."""
     context: object = None
-    """The run's context."""
     start: str | None = None
     """Where to begin, when not at the roots."""
     capacity: int = 1000
@@ -206,9 +202,8 @@ class RunRequest:
     token: CancellationToken
     """The pipe's token; the run gets a child of it."""
     hooks: Sequence[EventHook] = ()
-    """Event hooks."""
+    """Functions that rewrite events before anything reads them."""
     observers: Sequence[ObserverProtocol] = ()
-    """Observers."""
     record: Callable[[str], RunRecorder] | None = None
     """Returns the recorder for a run id; None if the run is not recorded."""
     open_store: Callable[[], StorageBackend] | None = None
@@ -220,7 +215,6 @@ class RunRequest:
     journal: str | None = None
     """Where another process finds the journal of a durable run."""
     run_id: str = attrs.field(factory=new_run_id)
-    """The run's id."""
 
 
 @define(eq=False, repr=False)
@@ -232,11 +226,10 @@ class Run:
     loop: Loop
     """The event loop that it runs in."""
     publisher: EventPublisher
-    """Publishes its events."""
     run_state: RunState
     """The part of the run that its actors use."""
     notes: RunNotes
-    """``meta.run``."""
+    """The values of ``meta.run`` and ``meta.pipeline``."""
     system: ActorSystem | None = None
     """The actor system it uses; None opens a private one."""
     done: OneShotEvent = attrs.field(factory=OneShotEvent, init=False)
@@ -354,7 +347,6 @@ class RunningInvocation:
     """One invocation at work; plain data."""
 
     step: str
-    """Its step."""
     invocation_id: str | None
     """Its id, as in events; None while it waits for the consumer before it begins."""
     seconds: float
@@ -368,7 +360,6 @@ class RunSnapshot:
     """What a run is doing right now; plain data."""
 
     run_id: str
-    """The run."""
     pipe: str
     """Name of its pipe."""
     fingerprint: str

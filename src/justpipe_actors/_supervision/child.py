@@ -188,9 +188,7 @@ class ChildStatistics:
     """Statistics of a child; plain data."""
 
     name: str
-    """Its name."""
     state: ChildState
-    """Its lifecycle state."""
     incarnation: int
     """Number of instances so far, the current one included; 0 before the first."""
     restarts: int
@@ -210,13 +208,11 @@ class Child:
     """One child of a supervisor."""
 
     spec: ChildSpec
-    """Its specification."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
     on_instance_end: Callable[[Child, ChildInstance], None]
     """Called synchronously when an instance has ended."""
     state: ChildState = attrs.field(default=ChildState.NEW, init=False)
-    """Its lifecycle state."""
     incarnation: int = attrs.field(default=0, init=False)
     """Number of instances so far."""
     since: float = attrs.field(init=False)

@@ -53,11 +53,9 @@ class ResourceStatistics:
     """Statistics of a resource; plain data."""
 
     name: str
-    """Its name."""
     eager: bool
     """Whether it is opened before the first request."""
     state: ResourceState
-    """Its lifecycle state."""
     incarnation: int
     """Attempts to open it so far."""
     users: int
@@ -79,7 +77,6 @@ class Incarnation:
     )
     """Scope of its task; its deadline limits opening, then closing."""
     state: ResourceState = attrs.field(default=ResourceState.WAITING, init=False)
-    """Its lifecycle state."""
     value: object = attrs.field(default=None, init=False)
     """The value that the context manager returned on entry."""
     opened_at: float | None = attrs.field(default=None, init=False)
@@ -177,7 +174,6 @@ class Resource:
     """One resource of one owner, over all its incarnations."""
 
     node: ResourceNode
-    """Its definition."""
     current: Incarnation | None = attrs.field(default=None, init=False)
     """The incarnation that new leases use."""
     incarnations: int = attrs.field(default=0, init=False)
@@ -189,7 +185,7 @@ class Resource:
     due_at: float = attrs.field(default=-inf, init=False)
     """When the next attempt may begin, in the loop's seconds."""
     error: Exception | None = attrs.field(default=None, init=False)
-    """The last error."""
+    """The error of the last failure; None before the first."""
 
     def statistics(self) -> ResourceStatistics:
         """Return the statistics of this resource."""

@@ -210,7 +210,6 @@ class StuckStep:
     run_id: str
     """Id of its run, which may be a child of the stuck run."""
     step: str
-    """Its step."""
     actor: str
     """Its actor: pipe and step."""
     seconds: float
@@ -235,7 +234,6 @@ class StuckRun:
     """One stuck run."""
 
     run_id: str
-    """The run."""
     pipe: str
     """Name of its pipe."""
     holders: dict[str, int]

@@ -72,7 +72,6 @@ class DurableRuns:
     """The durable runs of one supervisor."""
 
     journal: Journal
-    """Stores the runs."""
     active_runs: ActiveRuns
     """The runs at work."""
     catalog: Catalog

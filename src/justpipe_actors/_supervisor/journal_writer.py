@@ -57,7 +57,6 @@ class JournalWriter:
     """Stores batches and calls the journal in its own thread."""
 
     journal: Journal
-    """Stores the batches."""
     call_soon: CallSoon
     """Schedules a function in the event loop."""
     problem: str | None = attrs.field(default=None, init=False)

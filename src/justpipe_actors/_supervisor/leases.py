@@ -63,7 +63,6 @@ class LeaseKeeper:
     """Sends heartbeats for a worker, and claims runs for it."""
 
     journal: Journal
-    """The journal."""
     writer: JournalWriter
     """Its thread takes the turns."""
     handle: Callable[[Turn], None]

@@ -42,7 +42,6 @@ class JournalledRun:
     """A run of a journal; its events may be in a store, now or later."""
 
     run_id: str
-    """Its id."""
     journal: Journal
     """Tells whether the run has ended."""
     find_stored: FindHistory
@@ -68,9 +67,8 @@ class JournalHistory:
     """The runs of a journal, and those of stores."""
 
     journal: Journal
-    """The journal."""
     find_stored: FindHistory
-    """Searches the stores."""
+    """Finds a run's events in the stores of the pipes."""
 
     def find(self, run_id: str) -> RunHistory | None:
         """Return the history of a run; None if journal and stores do not have it."""
@@ -94,7 +92,7 @@ class HistoryPoller:
     kept: KeptEvents = attrs.field(factory=lambda: KeptEvents(MIN_KEPT), init=False)
     """The last events that were read."""
     readers: WeakSet[Listener] = attrs.field(factory=WeakSet, init=False)
-    """Its listeners."""
+    """Listeners that read its events."""
     stopped: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when the poller must end."""
 

@@ -35,7 +35,6 @@ class LoopWatchdog:
     """Watches one loop from another thread; call ``start`` in the loop's thread."""
 
     loop: Loop
-    """The watched loop."""
     limit: float
     """Seconds without a turn after which the loop counts as blocked."""
     _thread: int = attrs.field(factory=threading.get_ident, init=False)

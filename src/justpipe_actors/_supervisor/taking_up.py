@@ -36,7 +36,6 @@ class TakenUp:
     """A claimed run, read from its journal."""
 
     claim: Claim
-    """The lease."""
     input: dict[str, Any]
     """State, context and options as submitted."""
     saved: SavedRun | None

@@ -39,7 +39,7 @@ class Form:
     hint: Any
     """The type of the answer."""
     schema: dict[str, Any]
-    """Its JSON schema."""
+    """JSON schema of the answer."""
     read: Callable[[Any, str], Any]
     """Returns the value of JSON data at a path, or raises ``Misfit``."""
 

@@ -74,13 +74,13 @@ class RunRow:
     input: str
     """JSON: state, context and options as submitted."""
     created: float
-    """When it was submitted."""
+    """When it was submitted, in epoch seconds."""
     worker: int | None = None
     """The worker that has its lease."""
     incarnation: int = 0
     """How often it was taken up."""
     wake_at: float | None = None
-    """When a waiting run is due without an answer."""
+    """When a waiting run is due without an answer, in epoch seconds."""
     outcome: str | None = None
     """JSON: how it ended."""
     problem: str | None = None
@@ -92,7 +92,7 @@ class RunRow:
     resumed_by: str | None = None
     """Id of the run that goes on where this one was suspended."""
     ended: float | None = None
-    """When it ended."""
+    """When it ended, in epoch seconds; None before."""
 
 
 @frozen
@@ -128,9 +128,8 @@ class Commit:
     n: int
     """Its number: 1, 2, 3, ... within the run."""
     kind: CommitKind
-    """What it is."""
     at: float
-    """When it was written."""
+    """When it was written, in epoch seconds."""
     delta: str
     """JSON object: entities and their new values, null when gone; in a snapshot, all."""
     state: str | None = None
@@ -160,11 +159,11 @@ class MapItems:
     """Consecutive items of a map's sized source."""
 
     map: int
-    """The map's message."""
+    """Number of the message that started the map."""
     chunk: int
-    """0, 1, 2, ... within the map."""
+    """Number of this list of items: 0, 1, 2, ... within the map."""
     items: str
-    """JSON array."""
+    """The items as a JSON array."""
 
 
 @frozen(kw_only=True)
@@ -222,7 +221,6 @@ class Signal:
     run: int
     """``RunRow.id``."""
     kind: SignalKind
-    """What it is."""
     ask: str | None = None
     """For an ``answer``: the question."""
     body: str | None = None
@@ -230,7 +228,7 @@ class Signal:
     by: str | None = None
     """Name of the person or program that sent it."""
     at: float = 0.0
-    """When it came."""
+    """When it came, in epoch seconds."""
 
 
 @frozen(kw_only=True)
@@ -240,9 +238,9 @@ class WorkerRow:
     id: int
     """Its number; a worker that was declared dead gets a new one."""
     name: str
-    """Names its process."""
+    """Name of its process, for display."""
     seen: float
-    """Its last sign of life."""
+    """Time of its last heartbeat, in epoch seconds."""
 
 
 @frozen(kw_only=True)
@@ -286,7 +284,7 @@ class JournaledRun:
     created_at: datetime
     """When it was submitted."""
     ended_at: datetime | None = None
-    """When it ended."""
+    """When it ended; None before."""
     wake_at: datetime | None = None
     """When it goes on without an answer."""
     asks: tuple[str, ...] = ()
@@ -300,10 +298,10 @@ class RunFilter:
     """A filter of runs; omitted fields do not restrict it."""
 
     statuses: tuple[RunState, ...] = ()
-    """Any of these."""
+    """Only runs with one of these statuses."""
     pipes: tuple[str, ...] = ()
-    """Runs of any of these pipes."""
+    """Only runs of these pipes."""
     prefix: str = ""
     """Only runs with ids that begin with this text."""
     limit: int | None = None
-    """At most so many; the newest first."""
+    """Maximum number of runs, the newest first."""

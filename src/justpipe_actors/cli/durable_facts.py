@@ -56,11 +56,9 @@ class DurableFacts:
     """A durable run as its journal has it."""
 
     run: JournaledRun
-    """The run."""
     journal: str
     """Where the journal is."""
     asks: tuple[OpenAsk, ...]
-    """Its open questions."""
     timers: tuple[Timer, ...]
     """The times that it waits for."""
     steps: dict[str, int]

@@ -50,17 +50,13 @@ class DurableRun:
     """The durable run to start."""
 
     pipe: Pipe[Any, Any]
-    """The pipe."""
     state: Any
-    """Its state."""
     context: Any
-    """Its context."""
     journal: str
     """Where it is kept."""
     run_id: str
-    """Its id."""
     start: str | None
-    """Where to begin."""
+    """Name of the step to begin with; None is the pipe's own."""
     timeout: float | None
     """Seconds the steps may take."""
 

@@ -74,9 +74,9 @@ class Canvas:
     """The terminal that is drawn on."""
 
     width: int
-    """Columns."""
+    """Columns of the terminal."""
     height: int
-    """Lines."""
+    """Lines of the terminal."""
     has_only_ascii: bool = False
     """Whether its encoding cannot write the Unicode marks."""
 

@@ -27,7 +27,7 @@ class Outcome:
     """How a run ended, and the exit status for that."""
 
     end: PipelineEndData
-    """FINISH."""
+    """The payload of FINISH."""
     signum: int | None = None
     """The signal that stopped it."""
 

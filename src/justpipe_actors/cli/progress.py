@@ -115,7 +115,6 @@ class StepFailure:
     """A failed invocation."""
 
     step: str
-    """Where."""
     error: str
     """The exception, its type first where that is known."""
     location: str
@@ -146,7 +145,7 @@ class Progress:
     suspended: object = None
     """What a step that suspended the run waits for."""
     end: PipelineEndData | None = None
-    """How it ended."""
+    """The payload of FINISH; None while the run is at work."""
     latest: float = 0.0
     """Wall clock at the last event, in seconds."""
     run_id: str | None = None

@@ -69,13 +69,9 @@ class Durations:
     """How long runs took, in seconds."""
 
     average: float
-    """The mean."""
     shortest: float
-    """The least."""
     longest: float
-    """The greatest."""
     total: float
-    """Their sum."""
 
 
 @attrs.frozen
@@ -83,17 +79,17 @@ class RunStatistics:
     """The report about some runs."""
 
     days: int
-    """How far back they go."""
+    """Number of days that the report covers."""
     counts: dict[str, int]
-    """By status."""
+    """Number of runs by status."""
     durations: Durations | None
     """None if no run has one."""
     pipelines: dict[str, int]
-    """By pipeline, the most first."""
+    """Number of runs by pipeline, the most first."""
     daily: dict[date, int]
-    """By day of the start, local time; days without runs included, today first."""
+    """Number of runs by day of their start in local time: all days, today first."""
     failures: list[AnnotatedRun]
-    """The newest failed ones."""
+    """The newest failed runs."""
 
     @property
     def total(self) -> int:

@@ -13,9 +13,9 @@ class RequestError(Exception):
     """
 
     status = 422
-    """The HTTP status."""
+    """HTTP status of the response."""
     code = "invalid"
-    """The word for programs."""
+    """Short name of the problem, for programs."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)

@@ -44,7 +44,6 @@ class StepHistory:
     """The results of one step over some runs, the newest first."""
 
     step: str
-    """The step."""
     results: list[tuple[str, StepResult]] = attrs.field(factory=list)
     """The ids of the runs in which it succeeded or failed, with its result."""
 

@@ -37,7 +37,6 @@ class GraphWanted:
     """The parameters of a requested drawing."""
 
     pipeline_hash: str
-    """The pipeline."""
     fingerprint: str | None
     """Its version; None is that of the latest run."""
     direction: str
@@ -49,9 +48,9 @@ class Drawing:
     """A drawing as SVG."""
 
     text: str
-    """The SVG."""
+    """The SVG document."""
     etag: str
-    """Names its content."""
+    """HTTP entity tag: a hash of the text."""
 
 
 def graph_svg(registry: PipelineRegistry, wanted: GraphWanted) -> Drawing | None:

@@ -83,11 +83,11 @@ class Refusal:
     """Why a request is not answered."""
 
     status: int
-    """The HTTP status."""
+    """HTTP status of the response."""
     code: str
-    """The word for programs."""
+    """Short name of the problem, for programs."""
     detail: str
-    """The sentence."""
+    """The problem as a sentence."""
 
 
 def refusal(asked: Asked, rules: Rules) -> Refusal | None:

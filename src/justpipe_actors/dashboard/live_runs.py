@@ -96,7 +96,7 @@ class LiveReader:
     events: AsyncIterator[Event]
     """What ``supervisor.listen`` returned."""
     emit: Emit
-    """Sends."""
+    """Sends a message to the reader."""
     has_payloads: bool = True
     """Whether payloads are sent."""
     _pending: list[Event] = attrs.field(factory=list, init=False)

@@ -35,9 +35,9 @@ class LogFilter:
     text: str = ""
     """Occurs in the message, the traceback or the name of the logger."""
     after: int = 0
-    """Only later numbers."""
+    """Only records with higher numbers."""
     limit: int = PAGE
-    """At most so many."""
+    """Maximum number of records."""
 
     def matches(self, entry: LogEntry) -> bool:
         """Tell whether a record is asked for."""
@@ -60,7 +60,6 @@ class StoredLogs:
     """Log records in a store; the methods are called in threads."""
 
     stored: StoredRun
-    """The run."""
 
     def read(self, after: int, limit: int) -> list[LogEntry]:
         """Return the next records; none if the store keeps no log records."""
@@ -83,9 +82,7 @@ class KeptLogs:
     """
 
     site: Site
-    """Its supervisor."""
     run_id: str
-    """The run."""
     _buffer: LogBuffer | None = attrs.field(default=None, init=False)
 
     def read(self, after: int, limit: int) -> list[LogEntry]:
@@ -168,9 +165,7 @@ class LogWatch:
     """Looks for new log records of one run, once for all readers."""
 
     site: Site
-    """Its threads."""
     source: LogSource
-    """The records."""
     number: int
     """Number of the newest record that is known."""
 

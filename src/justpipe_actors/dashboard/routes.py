@@ -297,9 +297,8 @@ class Address:
     path: str
     """As Starlette writes it."""
     handler: Handler
-    """Answers."""
+    """Returns the response to a request."""
     method: str = "GET"
-    """The HTTP method."""
 
 
 def routes_of(site: Site, addresses: list[Address]) -> list[BaseRoute]:

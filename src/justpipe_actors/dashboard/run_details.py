@@ -55,13 +55,13 @@ class EventFilter:
     """Which events of a run are requested."""
 
     types: tuple[str, ...] = ()
-    """Only these types."""
+    """Only events of these types."""
     steps: tuple[str, ...] = ()
-    """Only these steps."""
+    """Only events of these steps."""
     text: str = ""
     """Occurs in the event's JSON."""
     after: int = 0
-    """Only later numbers."""
+    """Only events with higher numbers."""
     limit: int = 500
     """At most so many."""
     payload: str = "cut"

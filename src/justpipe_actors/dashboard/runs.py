@@ -47,7 +47,7 @@ class RunFilter:
     """A filter for runs."""
 
     labels: tuple[str, ...] = ()
-    """Only these statuses."""
+    """Only runs with one of these statuses."""
     pipelines: tuple[str, ...] = ()
     """Only these pipelines, by name or hash."""
     since: datetime | None = None

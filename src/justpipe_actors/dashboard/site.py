@@ -59,7 +59,6 @@ class Site:
     has_payloads: bool = True
     """Whether payloads and states are shown."""
     streams: Streams = attrs.field(factory=Streams)
-    """The open streams."""
     _limiter: anyio.CapacityLimiter | None = attrs.field(default=None, init=False)
 
     @property

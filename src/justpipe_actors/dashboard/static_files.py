@@ -36,13 +36,12 @@ class StaticFile:
     """One file."""
 
     content: bytes
-    """All of it."""
     compressed: bytes
-    """The same as gzip."""
+    """The content as gzip."""
     kind: str
-    """Its media type."""
+    """Media type, such as ``text/css``."""
     etag: str
-    """Names the content."""
+    """HTTP entity tag: a hash of the content."""
 
 
 @lru_cache(maxsize=1)

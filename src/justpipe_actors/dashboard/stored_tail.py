@@ -46,7 +46,6 @@ class StoredTail:
     site: Site
     """Its threads and stores."""
     stored: StoredRun
-    """The run."""
     number: int
     """Number of the last row that was read."""
     floor: int = attrs.field(init=False)

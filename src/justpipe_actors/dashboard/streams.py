@@ -93,7 +93,7 @@ class Feed:
     number: int = attrs.field(default=0, init=False)
     """How many texts there have been."""
     text: str = attrs.field(default="", init=False)
-    """The latest one."""
+    """The latest text."""
     readers: int = attrs.field(default=0, init=False)
     """Number of current readers."""
     _lock: anyio.Lock = attrs.field(factory=anyio.Lock, init=False)
@@ -121,11 +121,11 @@ class Streams:
     """All open streams of one application."""
 
     feeds: dict[str, Feed] = attrs.field(factory=dict, init=False)
-    """What is read now, by name."""
+    """Feeds that have readers, by name."""
     stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     """Set when the server stops: every stream says so and ends."""
     open: int = attrs.field(default=0, init=False)
-    """Connections."""
+    """Number of open connections."""
 
     def statistics(self) -> dict[str, int]:
         """Return how many connections and producers there are."""

@@ -33,13 +33,13 @@ class WaitingBarrier:
     """One join that waits; justpipe has it as a dict, so ``wait["waiting_for"]`` works too."""
 
     start: float
-    """Since when."""
+    """When it began to wait, in seconds of the debugger's clock."""
     expected_count: int = 0
-    """Parents in all."""
+    """Number of parents."""
     completed_count: int = 0
-    """Parents that have reported."""
+    """Number of parents that have reported."""
     waiting_for: tuple[str, ...] = ()
-    """Parents that have not."""
+    """Names of the parents that have not reported."""
     timeout: float | None = None
     """Its ``barrier_timeout``."""
     wave: int | None = None
@@ -200,17 +200,17 @@ class BarrierDebugRecord:
     kind: str
     """``slow``, ``hang``, ``unresolved`` or ``error_state``."""
     barrier_name: str
-    """The join."""
+    """Name of the join."""
     wait_time_s: float
     """Seconds it waited, or has waited so far."""
     expected_count: int
-    """Parents it waits for in all."""
+    """Number of parents."""
     completed_count: int
-    """Parents that have reported."""
+    """Number of parents that have reported."""
     waiting_for: tuple[str, ...]
-    """Parents that have not."""
+    """Names of the parents that have not reported."""
     message: str
-    """The same as a sentence."""
+    """The report as a sentence."""
 
 
 BarrierDebugSink = Callable[[BarrierDebugRecord], None]

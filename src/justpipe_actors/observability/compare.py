@@ -26,13 +26,9 @@ class RunComparison:
     """What differs between two runs; differences are the second minus the first."""
 
     run1_id: str
-    """The first run."""
     run2_id: str
-    """The second."""
     pipeline1_name: str
-    """The pipe of the first."""
     pipeline2_name: str
-    """The pipe of the second."""
     duration_diff: float
     """Seconds; a run without a duration counts as 0."""
     status_same: bool
@@ -46,7 +42,7 @@ class RunComparison:
     removed_steps: list[str]
     """Steps that only the first ended."""
     event_count_diff: int
-    """Events."""
+    """Difference of the numbers of events."""
 
 
 def compare_runs(

@@ -105,11 +105,9 @@ class LogRecord:
     message: str
     """The whole line: clock, type, stage and payload, coloured if asked for."""
     run_id: str | None = None
-    """The run."""
     invocation_id: str | None = None
     """The invocation, for events of a step."""
     attempt: int = 1
-    """The attempt."""
     severity: int = logging.INFO
     """As in ``logging``."""
     detail: str = ""

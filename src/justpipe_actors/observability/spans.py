@@ -62,11 +62,10 @@ class Span:
     """One invocation from its start to its end."""
 
     stage: str
-    """The step."""
+    """Name of the step."""
     label: str
     """The step, or the item for a map worker: ``w[2]``."""
     kind: NodeKind
-    """The step's kind."""
     start: float
     """Timestamp of its STEP_START."""
     end: float | None = None

@@ -35,11 +35,10 @@ class Snapshot:
     """The state as one invocation left it."""
 
     stage: str
-    """The step."""
+    """Name of the step."""
     label: str
     """The step, or the item for a map worker: ``w[2]``."""
     invocation_id: str | None
-    """The invocation."""
     state: Any
     """A deep copy."""
 

@@ -142,7 +142,6 @@ class Encoder:
     """Encodes one run's event columns as chunks; keeps the last state for references and differences."""
 
     run_id: str
-    """The run."""
     policy: StatePolicy
     """How much of the state is stored."""
     limit: int

@@ -27,7 +27,7 @@ class ChunkEvent(NamedTuple):
     """One event of a chunk."""
 
     seq: int
-    """Its number."""
+    """Number of the event within its run."""
     type: str
     """Value of ``Event.type``."""
     timestamp: float
@@ -35,7 +35,7 @@ class ChunkEvent(NamedTuple):
     stage: str
     """``Event.stage``."""
     text: str
-    """All of it, with its keys in the order of ``EVENT_KEYS``."""
+    """The event as JSON, with its keys in the order of ``EVENT_KEYS``."""
 
 
 def encode_times(times: array[float]) -> bytes:
@@ -215,7 +215,7 @@ class EventLine(NamedTuple):
     timestamp: float
     """Seconds since the epoch; the current time if the JSON has none."""
     text: str
-    """All of it."""
+    """The whole JSON text."""
 
 
 def parse_event_text(text: str) -> EventLine:

@@ -48,9 +48,7 @@ class StoredRunHistory:
     """One run in one store."""
 
     store: StorageBackend
-    """Where it is."""
     run_id: str
-    """Its id."""
 
     def is_open(self) -> bool:
         """Tell whether a process works on the run."""

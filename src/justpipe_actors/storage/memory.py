@@ -47,7 +47,6 @@ class StoredRun:
     """A run and its events."""
 
     run: RunRecord
-    """The record."""
     lines: dict[int, EventLine] = attrs.field(factory=dict)
     """Its events by number."""
     logs: list[LogEntry] = attrs.field(factory=list)

@@ -73,9 +73,9 @@ class Persistence:
     """
 
     name: str
-    """The pipe's."""
+    """Name of the pipe."""
     storage: Storage = None
-    """Where to."""
+    """A store, or a storage root; None is the user's default root."""
     flush_interval: int | None = None
     """Queued events that trigger a flush; None or 0 uses the default."""
     state: StatePolicy = "full"

@@ -194,7 +194,6 @@ class Recorder:
     """Records one run; implements ``abc.RunRecorder``."""
 
     run_id: str
-    """The run."""
     writer: Writer
     """Writes what this recorder holds, in a thread."""
     encoder: Encoder

@@ -67,7 +67,6 @@ class Redaction:
     redact: Redact
     """Rewrites events before they are stored."""
     run_id: str
-    """The run."""
     _is_warned: bool = attrs.field(default=False, init=False)
 
     def apply(self, event: Event) -> tuple[Event, BaseException | None]:

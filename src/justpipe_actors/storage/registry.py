@@ -35,7 +35,7 @@ class PipelineInfo:
     hash: str
     """``Pipe.pipeline_hash``, and the name of its folder."""
     path: Path
-    """Its database."""
+    """Path of its database."""
 
 
 @attrs.frozen
@@ -43,7 +43,6 @@ class AnnotatedRun:
     """A run and its pipeline."""
 
     run: RunRecord
-    """The run."""
     pipeline_name: str
     """Name of its pipeline."""
     pipeline_hash: str

@@ -81,15 +81,14 @@ class RunCase:
     pipe: Pipe[Any, Any]
     """A copy of the pipe under test, mocks in place, with every step on the loop."""
     steps: frozenset[str]
-    """Its own steps."""
+    """Names of the steps of the pipe, without those of its children."""
     state: Callable[[], Any]
     """Makes the state of a run."""
     check: Check
     """Receives the result of a run."""
     backend: Backend
-    """The event loop."""
     options: Mapping[str, Any]
-    """As for ``Pipe.run``."""
+    """Keyword arguments of ``Pipe.run``."""
 
     def check_result(self, events: list[Event], state: Any) -> TestResult[Any]:
         """Apply the check to a run; return the result of the run.

@@ -201,15 +201,15 @@ class FailpointHit:
     """A failpoint that was passed."""
 
     time: float
-    """Virtual seconds."""
+    """Seconds of virtual time."""
     seam: Seam
-    """The place."""
+    """Kind of the failpoint."""
     run: int
     """The run, numbered in the order of appearance from 1; 0 for none."""
     part: str
     """The step, hook or observer."""
     delay: Delay
-    """What happened there."""
+    """How long the task was held there."""
 
     def __str__(self) -> str:
         delayed = f"   held for {self.delay}" if self.delay != DELAYS[0] else ""
@@ -275,7 +275,7 @@ class Fault(FailpointHandler):
     """Raises an error once, at one hit of one failpoint."""
 
     seam: Seam
-    """The place."""
+    """Kind of the failpoint that fails."""
     error: Exception
     """The error to raise."""
     at: int = 0

@@ -44,9 +44,8 @@ class BackendOptions(TypedDict):
     """Keyword arguments of ``anyio.run`` and similar functions."""
 
     backend: Backend
-    """The event loop."""
     backend_options: dict[str, Any]
-    """Its options."""
+    """Options of anyio's backend."""
 
 
 def virtual_time(
@@ -111,7 +110,6 @@ class VirtualLoop:
     """An event loop with a clock that jumps."""
 
     backend: Backend
-    """Which one."""
 
     def run(self, func: Callable[..., Awaitable[T]], *args: object) -> T:
         """Run a coroutine function in a loop of its own and return its result.

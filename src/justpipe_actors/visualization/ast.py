@@ -34,7 +34,7 @@ class VisualNode:
     name: str
     """The step's name."""
     kind: VisualNodeKind
-    """Its shape."""
+    """Kind of the step; it decides the shape."""
     is_entry: bool = False
     """A run begins here."""
     is_terminal: bool = False
@@ -76,11 +76,11 @@ class VisualEdge:
     """One step leads to another; both by name."""
 
     source: str
-    """Where from."""
+    """Name of the step that the edge leaves."""
     target: str
-    """Where to."""
+    """Name of the step that the edge points at."""
     label: str | None = None
-    """The value that a switch takes this way for, or ``dynamic``."""
+    """The value for which a switch takes this edge, or ``dynamic``."""
     is_map_edge: bool = False
     """From a map to its worker."""
     is_dynamic: bool = False
@@ -103,9 +103,9 @@ class VisualExit:
     """One step may end the run with ``Stop``."""
 
     source: str
-    """Which step."""
+    """Name of the step."""
     label: str | None = None
-    """The value that its switch stops for."""
+    """The value for which its switch stops."""
     is_dynamic: bool = False
     """Read off a function's answers."""
 
@@ -124,9 +124,9 @@ class ParallelGroup:
     id: str
     """``parallel_`` and the id of the step they follow."""
     source_id: str
-    """The name of the step they follow; the key is the reference's."""
+    """Name of the step that they follow; the key is the reference's."""
     node_ids: list[str]
-    """Their names."""
+    """Names of the steps."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-style data."""
@@ -142,15 +142,15 @@ class VisualAST:
     """One pipeline."""
 
     nodes: dict[str, VisualNode]
-    """By name, in alphabetical order."""
+    """The steps by name, in alphabetical order."""
     edges: list[VisualEdge]
     """Static ones, then maps, switches, dynamic ones; each in order of registration."""
     parallel_groups: list[ParallelGroup]
     """One for every step with several successors."""
     startup_hooks: list[str] = field(default_factory=list)
-    """Names, in order."""
+    """Names of the hooks, in order."""
     shutdown_hooks: list[str] = field(default_factory=list)
-    """Names, in order."""
+    """Names of the hooks, in order."""
     exits: list[VisualExit] = field(default_factory=list)
     """Where ``Stop`` ends the run."""
 

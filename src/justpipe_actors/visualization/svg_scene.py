@@ -34,9 +34,9 @@ class SceneEdge:
     """One line."""
 
     link: Link
-    """Between which figures."""
+    """The figures that the line connects."""
     style: EdgeStyle
-    """What it means."""
+    """How the line is drawn, by what it means."""
     text: str = ""
     """What is written on it."""
 
@@ -113,10 +113,10 @@ def _scene_edge(
 
 
 STEP_HEIGHT = 36.0
-"""Of a step."""
+"""Height of a step, in pixels."""
 
 MARKER_SIZE = 26.0
-"""Across the start and the end."""
+"""Diameter of the figures of the start and the end, in pixels."""
 
 LOOP_WIDTH = 24.0
 """How far a line from a step to itself stands out beside it."""
@@ -204,7 +204,7 @@ class Scene:
     """Figures and lines in their places."""
 
     figures: Sequence[tuple[Figure, Point]]
-    """With their centres."""
+    """The figures, each with its centre."""
     lines: Sequence[Line]
     """Downwards; they are turned when they are drawn."""
     edges: Mapping[int, SceneEdge]

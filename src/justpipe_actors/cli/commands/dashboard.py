@@ -34,13 +34,13 @@ class DashboardOptions:
     journal: str | None
     """Where durable runs are."""
     host: str
-    """The interface."""
+    """Address that the server listens at."""
     port: int | None
     """The port; None tries the default one and those after it."""
     is_opened: bool
     """Whether a browser is opened."""
     actions: tuple[str, ...]
-    """What may be done."""
+    """Names of the actions that are served."""
     token_file: Path | None
     """The file that has the token."""
     allowed_hosts: tuple[str, ...]

@@ -44,9 +44,9 @@ class ListOptions(Selection):
     """What ``list`` was asked."""
 
     search: str
-    """What their error or their notes say."""
+    """Text that the error or the notes of a run must contain."""
     limit: int
-    """How many."""
+    """Maximum number of runs."""
     full: bool
     """Whether ids are shown whole."""
 

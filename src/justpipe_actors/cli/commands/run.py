@@ -35,35 +35,35 @@ class RunOptions:
     """What ``run`` was asked."""
 
     target: str
-    """Where the pipe is."""
+    """The pipe, as ``module:name`` or ``path.py:name``."""
     state: str | None
-    """JSON."""
+    """The state as JSON."""
     settings: tuple[str, ...]
     """Fields of the state, as ``key=value``."""
     context: str | None
-    """JSON."""
+    """The context as JSON."""
     backend: str
-    """The event loop."""
+    """Name of the event loop."""
     timeout: float | None
-    """Seconds."""
+    """Seconds that the run may take; None is no limit."""
     start: str | None
     """The step to begin with."""
     persist: bool
-    """Whether to store it, although the pipe does not."""
+    """Whether to store the run even if its pipe does not."""
     storage: str | None
     """Where to store it."""
     style: Style | None
-    """How to show it; None leaves it to where output goes."""
+    """How to show progress; None chooses by the kind of output."""
     has_state: bool
-    """Whether to show the state, too."""
+    """Whether to print the final state."""
     durable: bool
-    """Whether it is kept in a journal, and goes on after a crash."""
+    """Whether to keep the run in a journal, so that it survives a crash."""
     run_id: str | None
-    """Its id, when it is durable."""
+    """Id of a durable run."""
     journal: str
-    """Where it is kept."""
+    """Path of the journal of a durable run."""
     show_traceback: bool
-    """Whether to show where the failures were raised."""
+    """Whether to print the tracebacks of failures."""
 
 
 def run_command(options: RunOptions) -> int:

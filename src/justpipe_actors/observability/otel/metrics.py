@@ -50,7 +50,6 @@ class _Measurement:
     taken_at: float
     """When, on the monotonic clock."""
     readings: tuple[Reading, ...]
-    """The numbers."""
 
 
 class SnapshotGauges:

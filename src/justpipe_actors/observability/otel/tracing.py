@@ -75,7 +75,6 @@ class OpenSpan:
     """One span that is open."""
 
     span: Span
-    """The span."""
     parent: Context | None
     """Context in which the span was opened; None is the current context."""
     context: Context

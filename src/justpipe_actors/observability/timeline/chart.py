@@ -15,11 +15,11 @@ class Chart:
     """Spans in a window of time."""
 
     name: str
-    """The pipe."""
+    """Name of the pipe."""
     start: float
     """Where the window begins, in seconds since the epoch."""
     end: float
-    """Where it ends."""
+    """Where the window ends, in the same seconds."""
     spans: tuple[Span, ...]
     """In order of their starts."""
     longest: Span | None

@@ -43,11 +43,11 @@ class Timeline:
     max_spans: int = 1000
     """Ended spans that are kept, the newest ones."""
     name: str = "Pipeline"
-    """The pipe's."""
+    """Name of the pipe."""
     start: float | None = None
     """When the run began, in seconds since the epoch."""
     end: float | None = None
-    """When it ended."""
+    """When the run ended; None before."""
     _events: deque[TimelineEvent] = attrs.field(init=False)
     _spans: SpanCollector = attrs.field(init=False)
 

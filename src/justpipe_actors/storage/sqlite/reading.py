@@ -197,7 +197,7 @@ A durable run is WAITING then: the next process with its pipe takes it up.
 """
 
 LABEL = "CASE WHEN is_suspended THEN 'suspended' ELSE status END"
-"""``RunRecord.label``."""
+"""SQL expression of ``RunRecord.label``."""
 
 EVENT_ROWS = """
 SELECT e.seq, e.type, e.timestamp,
@@ -302,13 +302,12 @@ class EventFilter:
     """Selects events of a run."""
 
     run_id: str
-    """The run."""
     kind: str | None = None
-    """Only this type."""
+    """Only events of this type."""
     after: int = 0
-    """Only later numbers."""
+    """Only events with higher numbers."""
     limit: int | None = None
-    """At most so many."""
+    """Maximum number of events."""
 
 
 def read_events(

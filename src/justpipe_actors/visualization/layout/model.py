@@ -20,7 +20,7 @@ class Box:
     """A rectangle to be placed."""
 
     key: str
-    """Its name."""
+    """Identifies the box in links."""
     width: float
     """Pixels."""
     height: float
@@ -52,7 +52,6 @@ class Line:
     """The course of one link."""
 
     link: Link
-    """The link."""
     points: Sequence[Point]
     """From the border of the source to that of the target."""
     label: Point | None = None
