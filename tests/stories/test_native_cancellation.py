@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
 
+import anyio
 import pytest
 
-from justpipe_actors import EventType, Pipe
+from justpipe_actors import EventType, Pipe, Supervisor
 from justpipe_actors.errors import DispatcherTaskKilled, RunInterrupted
 from justpipe_actors.observability import Observer
 
@@ -117,3 +119,70 @@ def test_a_natively_cancelled_run_ends(kills: int, is_block: bool) -> None:
         if asyncio.run(run_and_kill(at, is_block=is_block)):
             break
     assert turn > 20
+
+
+BLOCKS = ["run", "hosted run", "supervisor"]
+
+
+@asynccontextmanager
+async def opened(block: str, pipe: AnyPipe) -> AsyncIterator[None]:
+    """Open a block in which a run of the pipe is at work."""
+    async with AsyncExitStack() as stack:
+        if block == "run":
+            await stack.enter_async_context(pipe.run(None))
+        else:
+            supervisor = await stack.enter_async_context(Supervisor(pipe))
+            if block == "supervisor":
+                await supervisor.submit(pipe, None)
+            else:
+                await stack.enter_async_context(pipe.run(None))
+        yield
+
+
+async def fail_and_be_cancelled(block: str, *, natively: bool) -> None:
+    """Fail in a block, and be cancelled while the block waits for the run's cleanup."""
+    works, cleans, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    scope = anyio.CancelScope()
+    pipe: AnyPipe = Pipe(None, name="cleaning")
+
+    @pipe.step
+    async def work() -> None:
+        try:
+            works.set()
+            await asyncio.sleep(3600)
+        finally:
+            with anyio.CancelScope(shield=True):
+                cleans.set()
+                await may_end.wait()
+
+    async def body() -> None:
+        with scope:
+            async with opened(block, pipe):
+                await works.wait()
+                raise ValueError("of the body")
+
+    task = asyncio.create_task(body())
+    await cleans.wait()
+    if natively:
+        task.cancel()
+    else:
+        scope.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    await task
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_error_of_a_body_does_not_hide_a_native_cancellation(block: str) -> None:
+    """asyncio delivers it once; a block that raised its body's error would swallow it."""
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(fail_and_be_cancelled(block, natively=True))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_error_of_a_body_is_raised_although_a_scope_is_cancelled(
+    block: str,
+) -> None:
+    """A scope delivers its cancellation again at each wait, so nothing is lost."""
+    with pytest.raises(ValueError, match="of the body"):
+        asyncio.run(fail_and_be_cancelled(block, natively=False))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, cast
@@ -34,7 +33,11 @@ from .._util.interrupts import enable_ki_protection
 from .._util.notebooks import is_notebook, paragraph
 from .._util.sync import do_nothing
 from .._util.text import short_text
-from .._util.user_errors import OWNER_CANCELLED, drop_engine_frames
+from .._util.user_errors import (
+    OWNER_CANCELLED,
+    drop_engine_frames,
+    is_native_cancellation,
+)
 from ..errors import (
     AsyncWithNeeded,
     DefinitionError,
@@ -99,7 +102,6 @@ class RunStream(Generic[StateT_co]):
         self._run: Run | None = None
         self._buffer: EventBuffer | None = None
         self._replay: ReplayReader | None = None
-        self._is_private = False
         self._admission_scope: anyio.CancelScope | None = None
         self._cancel_reason: str | None = None
         self._is_entered = False
@@ -148,7 +150,6 @@ class RunStream(Generic[StateT_co]):
         if owner is not None:
             await self._begin_in_owner(owner)
             return self
-        self._is_private = True
         self._start_private()
         return self
 
@@ -166,10 +167,13 @@ class RunStream(Generic[StateT_co]):
         if isinstance(error, anyio.get_cancelled_exc_class()):
             run.stop(PipelineTerminalStatus.CANCELLED, OWNER_CANCELLED)
         self._close(run)
-        if isinstance(error, Exception) and self._is_private:
-            # Raise the body's own error, even if the block is cancelled meanwhile.
-            with suppress(anyio.get_cancelled_exc_class()):
+        if isinstance(error, Exception):
+            # Raise the body's own error, even if a scope is cancelled meanwhile.
+            try:
                 await wait_done(run)  # noqa: ASYNC102 - shielded
+            except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103 - comes again
+                if is_native_cancellation(cancelled):
+                    raise
         else:
             await wait_done(run)  # noqa: ASYNC102 - shielded
         raise_after_body(run, error)

@@ -28,6 +28,7 @@ from .._run.ownership import open_ambient
 from .._supervision.children import ChildOwner, Children
 from .._supervision.restart_policy import RestartPolicy
 from .._util.interrupts import enable_ki_protection
+from .._util.user_errors import is_native_cancellation
 from ..abc import Journal
 from ..errors import OtherLoopError, SupervisionError
 from .active_runs import ActiveRuns
@@ -362,18 +363,23 @@ class SupervisorCore:
         self.require_own_loop()
         self._is_closing = True
         self._close_ambient()
-        raised = error
+        raised, is_native = error, False
         try:
             if not self._owner_ended.is_set():
                 await self._end_all_runs(error)  # bounded by the grace
         except BaseException as interruption:  # noqa: BLE001, ASYNC103 - raised below
-            raised = interruption
+            raised, is_native = interruption, is_native_cancellation(interruption)
         native = await self._wait_owner_ended()  # shielded
-        raised = raised if native is None else native
+        if native is not None:
+            raised, is_native = native, True
         is_own = await interrupt.leave(raised)  # it does not wait
-        is_exit = isinstance(raised, KeyboardInterrupt | SystemExit)
-        if isinstance(error, Exception) and not is_exit:
-            return  # the body's own error takes precedence, but not over Ctrl-C or an exit
+        is_last = isinstance(raised, KeyboardInterrupt | SystemExit) or (
+            is_native and not is_own
+        )
+        # The body's own error takes precedence, but not over Ctrl-C, an exit, or a
+        # native cancellation, which would not come again (as in asyncio.TaskGroup).
+        if isinstance(error, Exception) and not is_last:
+            return
         failure = self._owner_error
         if failure is None:
             failure = self.children.failure

@@ -50,6 +50,19 @@ def classify_exception(
     return foreign
 
 
+def is_native_cancellation(error: BaseException) -> bool:
+    """Tell whether the task was cancelled natively and not by a scope around it.
+
+    Only asyncio has such cancellations.  It delivers one once, so code that replaces it
+    by another exception has swallowed it.  A scope delivers its own again at each wait.
+
+    Args:
+        error: the exception that is being handled.
+    """
+    is_cancellation = isinstance(error, anyio.get_cancelled_exc_class())
+    return is_cancellation and anyio.current_effective_deadline() > -inf
+
+
 OWNER_CANCELLED = "The run's owner was cancelled"
 """Reason of a run that ended because its owner was cancelled."""
 
