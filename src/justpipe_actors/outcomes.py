@@ -282,24 +282,32 @@ def successful_end(
     seconds: float, metrics: RuntimeMetrics | None, diagnostics: list[Diagnostic]
 ) -> PipelineEndData:
     """Return the end of a run that has succeeded; see ``filled``."""
-    return filled(
-        PipelineEndData,
-        {
-            "status": PipelineTerminalStatus.SUCCESS,
-            "duration_s": seconds,
-            "error": None,
-            "reason": None,
-            "failure_kind": FailureKind.NONE,
-            "failure_source": FailureSource.NONE,
-            "failed_step": None,
-            "errors": [],
-            "metrics": metrics,
-            "diagnostics": diagnostics,
-            "error_type": None,
-            "steps_at_work": [],
-            "error_leaves": [],
-        },
-    )
+    end = _SUCCESSFUL_END.copy()
+    end["duration_s"] = seconds
+    end["errors"] = []
+    end["metrics"] = metrics
+    end["diagnostics"] = diagnostics
+    end["steps_at_work"] = []
+    end["error_leaves"] = []
+    return filled(PipelineEndData, end)
+
+
+_SUCCESSFUL_END: dict[str, Any] = {
+    "status": PipelineTerminalStatus.SUCCESS,
+    "duration_s": 0.0,
+    "error": None,
+    "reason": None,
+    "failure_kind": FailureKind.NONE,
+    "failure_source": FailureSource.NONE,
+    "failed_step": None,
+    "errors": [],
+    "metrics": None,
+    "diagnostics": [],
+    "error_type": None,
+    "steps_at_work": [],
+    "error_leaves": [],
+}
+"""The fields of the end of a run that has succeeded; each end copies them."""
 
 
 REPR_LIMIT = 300

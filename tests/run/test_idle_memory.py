@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -74,16 +75,6 @@ def test_an_idle_run_takes_little_memory(
     assert anyio.run(kilobytes, begin, backend=backend) <= most
 
 
-def read_alone(_supervisor: Supervisor, pipe: AnyPipe) -> Awaitable[object]:
-    """Read a run of its own."""
-    return all_of(pipe.run({}))
-
-
-def wait_alone(_supervisor: Supervisor, pipe: AnyPipe) -> Awaitable[object]:
-    """Wait for a run of its own."""
-    return pipe.run({}).wait()
-
-
 def read_in_supervisor(supervisor: Supervisor, pipe: AnyPipe) -> Awaitable[object]:
     """Read a run of a supervisor."""
     return all_of(supervisor.run(pipe, {}))
@@ -99,25 +90,91 @@ async def all_of(events: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in events]
 
 
-@pytest.mark.parametrize(
-    "use", [read_alone, wait_alone, read_in_supervisor, wait_in_supervisor]
-)
-async def test_an_ended_run_is_freed_without_the_collector(
-    use: Callable[[Supervisor, AnyPipe], Awaitable[object]],
-) -> None:
-    """A run has no reference cycle; collecting one would cost a tenth of a small run."""
+async def read_alone(pipe: AnyPipe) -> None:
+    """Read a run of its own."""
+    await all_of(pipe.run({}))
+
+
+async def wait_alone(pipe: AnyPipe) -> None:
+    """Wait for a run of its own."""
+    await pipe.run({}).wait()
+
+
+async def read_in_block(pipe: AnyPipe) -> None:
+    """Read a run of its own in the block of the run."""
+    async with pipe.run({}) as run:
+        await all_of(run)
+
+
+async def wait_in_block(pipe: AnyPipe) -> None:
+    """Wait for a run of its own in the block of the run."""
+    async with pipe.run({}) as run:
+        await run.wait()
+
+
+async def unreachable_after(use: Callable[[], Awaitable[object]]) -> int:
+    """Return how many objects only the garbage collector can free after ten uses."""
+    await use()  # compiles the pipe
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await use()
+        await checkpoint()
+        return gc.collect()
+    finally:
+        gc.enable()
+
+
+def one_step() -> AnyPipe:
+    """Return a pipe of one step that does not wait."""
     pipe: AnyPipe = Pipe(dict, name="short")
     pipe.step("only")(lambda: None)
-    async with Supervisor() as supervisor:
-        await use(supervisor, pipe)  # compiles the pipe
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(10):
-                await use(supervisor, pipe)
-            await checkpoint()
-            unreachable = gc.collect()
-        finally:
-            gc.enable()
+    return pipe
 
-    assert unreachable == 0
+
+def many_kinds() -> AnyPipe:
+    """Return a pipe with steps that wait, a map, a join, a stream and a resource."""
+    pipe: AnyPipe = Pipe(dict, name="many", allow_multi_root=True)
+
+    @pipe.resource
+    async def number() -> AsyncIterator[int]:
+        yield 1
+
+    @pipe.map(each="work", to="join")
+    async def source(state: Any) -> range:
+        return range(3)
+
+    @pipe.step
+    async def work(state: Any, item: int) -> None:
+        await checkpoint()
+
+    @pipe.step(to="join")
+    async def speak(state: Any) -> AsyncIterator[str]:
+        yield "word"
+
+    @pipe.step(barrier_timeout=60)
+    async def join(state: Any, number: int) -> None:
+        await checkpoint()
+
+    return pipe
+
+
+@pytest.mark.parametrize("use", [read_in_supervisor, wait_in_supervisor])
+@pytest.mark.parametrize("build", [one_step, many_kinds])
+async def test_an_ended_run_of_a_supervisor_is_freed_without_the_collector(
+    use: Callable[[Supervisor, AnyPipe], Awaitable[object]],
+    build: Callable[[], AnyPipe],
+) -> None:
+    """A run has no reference cycle; collecting one would cost a tenth of a small run."""
+    async with Supervisor() as supervisor:
+        assert await unreachable_after(partial(use, supervisor, build())) == 0
+
+
+@pytest.mark.parametrize("use", [read_alone, wait_alone, read_in_block, wait_in_block])
+@pytest.mark.parametrize("build", [one_step, many_kinds])
+async def test_an_ended_run_of_its_own_is_freed_without_the_collector(
+    use: Callable[[AnyPipe], Awaitable[object]], build: Callable[[], AnyPipe]
+) -> None:
+    """Neither has a run with an actor system of its own."""
+    assert await unreachable_after(partial(use, build())) == 0

@@ -13,6 +13,7 @@ import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -336,15 +337,15 @@ class AsyncioLoop(Loop):
 
     def spawn(self, main: Main) -> None:
         """Start a task and keep a strong reference to it until it ends."""
+        self._spawn(main)
 
-        def start() -> bool:
-            protected = protect_first_step(self._loop, main(), start)
-            task = self._loop.create_task(protected, name="justpipe_actors run")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return True
-
-        start()
+    def _spawn(self, main: Main) -> bool:
+        again = partial(self._spawn, main)
+        protected = protect_first_step(self._loop, main(), again)
+        task = self._loop.create_task(protected, name="justpipe_actors run")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
 
     def open_group(self) -> _Group:
         """Return a block that waits for its tasks when it is left."""

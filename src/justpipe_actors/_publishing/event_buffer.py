@@ -26,7 +26,7 @@ from .._util.lazy_classes import define
 from .._util.sync import LoopEvent, LoopEventFactory, Wakeup, do_nothing
 from ..errors import ConsumerTooSlow
 from ..events import Event, EventType
-from .lazy_events import LazyEvent, Visibility, type_of
+from .lazy_events import BUILT, COUNTED, LazyEvent, Visibility, type_of
 
 
 _NO_EVENTS: deque[Event] = deque(maxlen=0)
@@ -55,7 +55,7 @@ class EventBuffer:
     """Whether producers have to wait."""
     can_pause_producers: ClassVar[bool] = True
     """Whether ``pause_producers`` makes producers wait."""
-    needs: Visibility = attrs.field(default=Visibility.BUILT, init=False)
+    needs: Visibility = attrs.field(default=BUILT, init=False)
     """``COUNTED`` while the consumer only waits for the end, see ``ignore_events``."""
     _is_paused: bool = attrs.field(default=False, init=False)
     is_turn_over: bool = attrs.field(default=False, init=False)
@@ -194,7 +194,7 @@ class EventBuffer:
         Returns:
             Whether this is a change; then the publisher must ``update_visibility``.
         """
-        needs = Visibility.COUNTED if ignored else Visibility.BUILT
+        needs = COUNTED if ignored else BUILT
         if needs is self.needs:
             return False
         self.needs = needs
@@ -219,7 +219,7 @@ class EventBuffer:
         A consumer who reads has them wait whenever the buffer is full; without one, a
         stream of tokens that never waits would keep all other tasks from running.
         """
-        if self.needs is Visibility.COUNTED:
+        if self.needs is COUNTED:
             self.is_turn_over = self.is_full = True
 
     def _wake_writer(self) -> None:

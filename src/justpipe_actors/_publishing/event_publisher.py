@@ -24,6 +24,9 @@ from ..events import Event, EventType, NodeKind
 from ..outcomes import new_instance
 from .invocation_ids import NO_IDS, InvocationIds
 from .lazy_events import (
+    BUILT,
+    COUNTED,
+    KEPT,
     EventMeta,
     Keep,
     LazyEvent,
@@ -59,6 +62,9 @@ NO_HOOKS: frozenset[int] = frozenset()
 INCARNATION_BITS = 40
 """Bits of an event's number below the number of the incarnation."""
 
+_FINISH, _TOKEN = EventType.FINISH, EventType.TOKEN
+_SYSTEM = NodeKind.SYSTEM
+
 
 @frozen(eq=False)
 class ChildRunSink:
@@ -77,7 +83,7 @@ class ChildRunSink:
     peak_length: int = 0
     """0: the sink has no queue."""
 
-    needs: ClassVar[Visibility] = Visibility.KEPT
+    needs: ClassVar[Visibility] = KEPT
     """The parent builds what its own readers need."""
     is_turn_over: ClassVar[bool] = False
     """False: see ``EventBuffer``."""
@@ -182,10 +188,10 @@ class EventPublisher:
             is_kept=self.keep is not None,
             sink=self.sink.needs,
         )
-        self.keeps_events = visibility is not Visibility.COUNTED
-        self._builds = visibility is Visibility.BUILT
+        self.keeps_events = visibility is not COUNTED
+        self._builds = visibility is BUILT
         self._put_lazy, self._put_lazy_token = self.keep, self.keep_token
-        if self.sink.needs is not Visibility.COUNTED:
+        if self.sink.needs is not COUNTED:
             self._put_lazy = self._put if self.keep is None else self._keep_and_put
             self._put_lazy_token = self._put_lazy
 
@@ -195,7 +201,7 @@ class EventPublisher:
         self.keep, self.keep_token = keep, keep_token
         if is_change:
             self.update_visibility()
-        elif self.sink.needs is Visibility.COUNTED:
+        elif self.sink.needs is COUNTED:
             self._put_lazy, self._put_lazy_token = keep, keep_token
 
     def stop_keeping(self) -> None:
@@ -203,7 +209,7 @@ class EventPublisher:
         self.keep = self.keep_token = None
 
     def _keep_and_put(self, event: LazyEvent) -> None:
-        keep = self.keep_token if type_of(event) is EventType.TOKEN else self.keep
+        keep = self.keep_token if type_of(event) is _TOKEN else self.keep
         if keep is not None:
             keep(event)
         self._put(event)
@@ -260,7 +266,7 @@ class EventPublisher:
         type: EventType,
         stage: str,
         payload: object = None,
-        kind: NodeKind = NodeKind.SYSTEM,
+        kind: NodeKind = _SYSTEM,
         ids: InvocationIds = NO_IDS,
         meta: EventMeta = None,
     ) -> None:
@@ -291,13 +297,13 @@ class EventPublisher:
         self._seq = seq = self._seq + 1
         self._finish_waits = True
         finish: LazyEvent = (
-            EventType.FINISH,
+            _FINISH,
             seq,
             time(),
             self.run_id,
             "system",
             payload,
-            NodeKind.SYSTEM,
+            _SYSTEM,
             NO_IDS,
             meta,
         )
@@ -313,7 +319,7 @@ class EventPublisher:
         self._finish_waits = False
         if self.keep is not None:
             self.keep(finish)
-        if self.sink.needs is Visibility.BUILT:
+        if self.sink.needs is BUILT:
             finish = built(finish)
         self.sink.put(finish)
         self.sink.end()
@@ -334,7 +340,7 @@ class EventPublisher:
         run_id, counts, name = self.run_id, self._counts, type._value_
         put, has_observers = self._put, self._has_observers
         observe, observe_token = self.observers.put, self.observers.put_token
-        kind, shared_fields = NodeKind.SYSTEM, dict[str, object]()
+        kind, shared_fields = _SYSTEM, dict[str, object]()
 
         published = 0
 
@@ -429,7 +435,7 @@ class EventPublisher:
                 owner_id,
                 event,
             )
-        is_token = type_of(event) is EventType.TOKEN
+        is_token = type_of(event) is _TOKEN
         keep = self.keep_token if is_token else self.keep
         if keep is not None:
             keep(event)

@@ -27,7 +27,10 @@ from anyio.lowlevel import checkpoint
 from .._util.lazy_classes import define
 from ..events import Event, EventType
 from .event_buffer import EVENTS_PER_TURN
-from .lazy_events import LazyEvent, Visibility, built, type_of
+from .lazy_events import KEPT, LazyEvent, Visibility, built, type_of
+
+
+_TOKEN = EventType.TOKEN  # perf: see ``lazy_events``
 
 
 @define(eq=False, repr=False)
@@ -74,7 +77,7 @@ class ReplayBuffer:
     """Events dropped so far."""
     peak_length: int = attrs.field(default=0, init=False)
     """Number of kept events; also the highest so far, as it never decreases."""
-    needs: ClassVar[Visibility] = Visibility.KEPT
+    needs: ClassVar[Visibility] = KEPT
     """Readers may come later."""
     is_turn_over: ClassVar[bool] = False
     """False: see ``EventBuffer``."""
@@ -106,7 +109,7 @@ class ReplayBuffer:
     def put(self, event: LazyEvent) -> None:
         """Keep an event, in place of an older one when the buffer is full."""
         self._last_number += 1
-        queue = self.tokens if type_of(event) is EventType.TOKEN else self.others
+        queue = self.tokens if type_of(event) is _TOKEN else self.others
         queue.put(self._last_number, event)
         if 0 < self.capacity <= self.peak_length:
             self._drop()

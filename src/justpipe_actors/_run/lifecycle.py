@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from .._engine.isolation import IsolatedState
 
 
+_START = EventType.START  # perf: see ``_publishing.lazy_events``
+
 NO_VARIABLES = Context()
 """The context variables of a run that is over."""
 
@@ -75,7 +77,7 @@ async def start_run(run: Run, tasks: Group | None) -> bool:
         _report_empty_pipeline(run)
         return False
     if run_state.journal is None:
-        run.publisher.publish(EventType.START, "system", run.request.state)
+        run.publisher.publish(_START, "system", run.request.state)
     else:
         _run.durable_run.publish_beginning(run, run_state.journal)
     return run_state.termination is None
@@ -150,14 +152,23 @@ async def execute_run(run: Run) -> None:
         if not run.is_parked:
             run.publisher.sink.end()
         run.done.set()
-        run.publisher.release_run()
-        # They refer to the run state: else only the collector could free an ended run.
-        run.run_state.variables = NO_VARIABLES
+        _drop_references(run)
         on_done, run.on_done = run.on_done, None
         if on_done is not None:
             on_done(run)
         if run.has_no_consumer:
             run.report_abort_error()
+
+
+def _drop_references(run: Run) -> None:
+    """Drop what refers to the run state: else only the collector could free it."""
+    run.publisher.release_run()
+    run.run_state.variables = NO_VARIABLES
+    if run.resources is not None:  # the actor system, if it was needed, is private
+        run.resources.release()
+        system: ActorSystem | None = run.run_state.system
+        if system is not None:
+            system.release()
 
 
 async def _run_with_resources(run: Run, tasks: Group) -> None:

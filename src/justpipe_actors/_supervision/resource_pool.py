@@ -38,7 +38,7 @@ from .._plan.plan import ResourceNode
 from .._util.blocking_calls import BlockingReport, watch
 from .._util.interrupts import disable_ki_protection, enable_ki_protection
 from .._util.lazy_classes import define
-from .._util.sync import REPORT_INTERVAL, wait_and_report
+from .._util.sync import REPORT_INTERVAL, refuse_task, wait_and_report
 from ..errors import ResourceUnavailable
 
 
@@ -245,6 +245,10 @@ class ResourcePool:
         return retired
 
     # -- closing
+
+    def release(self) -> None:
+        """Drop what refers back to this pool, whose owner has ended; see ``ActorSystem``."""
+        self.spawn = refuse_task
 
     def stop_opening(self) -> bool:
         """Refuse to open resources; tell whether any remain to be closed."""

@@ -134,6 +134,12 @@ def do_nothing(*_arguments: object) -> None:
     """Do nothing: the default of a callback."""
 
 
+def refuse_task(*_arguments: object) -> None:
+    """Raise an error: the function that started the tasks of an owner which has ended."""
+    msg = "No task can begin: its owner has ended."
+    raise RuntimeError(msg)
+
+
 bound = MethodType
 """Bind a function to its only argument: a ``partial`` of 64 bytes and not 192.
 
