@@ -96,37 +96,38 @@ class Pipe(Generic[StateT, ContextT]):
         state_type: type of the state; parameters typed so, or as a base, receive it.
         context_type: the same for the context.
         name: names the pipe in hashes, observers and messages.
-        strict: doubtful definitions are errors and not warnings.
-        allow_multi_root: several steps without parents are meant.
+        strict: report doubtful definitions as errors instead of warnings.
+        allow_multi_root: allow several steps without parents.
         middleware: wraps every step's function; a list replaces the default (retries).
         queue_size: events that may wait for the consumer; 0 or less is unbounded.
-        max_map_items: most items of one map; None is 100,000.
-        debug: log every run to standard error; None asks ``JUSTPIPE_ACTORS_DEBUG``.
+        max_map_items: maximum number of items of one map; None is 100,000.
+        debug: log every run to standard error; None reads the environment variable
+            ``JUSTPIPE_ACTORS_DEBUG``.
         cancellation_token: cancels every run of this pipe, cooperatively.
         failure_classification: how failures are attributed.
         metadata: readable through ``Meta.pipeline`` and ``describe()``.
-        persist: store every run; None asks ``JUSTPIPE_ACTORS_PERSIST``, and is yes when
-            ``storage`` is given.
+        persist: store every run; None is True if ``storage`` is given, and otherwise
+            reads the environment variable ``JUSTPIPE_ACTORS_PERSIST``.
         flush_interval: number of events after which they are stored at the latest; None
             or 0 stores shortly after the first, or when many are queued.
-        storage: a store for this pipe alone, or the storage root; None is the user's.
+        storage: a store for this pipe alone, or a storage root; None is the default root.
         persist_state: store the state whole (``full``), what changed in it (``diff``), or
             not (``none``).
         persist_limit: characters of one payload beyond which only its beginning is stored.
         persist_redact: rewrites events before they are stored.
-        max_retries: most attempts of one invocation that ``Retry()`` can lead to.
+        max_retries: maximum number of attempts of one invocation by ``Retry()``.
         on_failure: what an unhandled failure does to the rest of the run: ``prune`` its
             successors, ``continue`` with them, or ``stop`` everything.
         log_state: whether logs show the state; a function returns what error logs show.
         state_mode: ``shared`` passes the one state object to every step; ``isolated``
             gives each invocation a copy, and merges what it changed when it succeeds.
-        merge: how parts of the state are merged, by name, besides what ``Merge``
-            annotations of its class say.
-        placements: placements by the names that ``@pipe.step(placement=...)`` uses,
-            besides ``thread``, ``process`` and ``ray``.
-        migrate: called when a durable run is taken up that another version of this pipe
-            has stored, with its state as plain data and that version; returns the state
-            as plain data in this version's form.
+        merge: how parts of the state are merged, by name, in addition to the ``Merge``
+            annotations of its class.
+        placements: placements by the names that ``@pipe.step(placement=...)`` uses, in
+            addition to ``thread``, ``process`` and ``ray``.
+        migrate: called with the state as plain data, and with the version of the pipe
+            that stored it, when this version takes up the durable run; returns the
+            state as plain data in the form of this version.
 
     Raises:
         DefinitionError: the value of an option is not allowed.
@@ -298,16 +299,14 @@ class Pipe(Generic[StateT, ContextT]):
     ) -> Callable[[FuncT], FuncT]:
         """Register a map step: the step ``each`` runs once per item of its result.
 
-        What is not listed is as for ``step``.
-
         Args:
             each: the worker, started once per item.
             to: runs when all workers have finished.
-            max_concurrency: most workers at once; 1,024 by default.
-            collect: field or key of the state that receives what the workers returned,
+            max_concurrency: maximum number of workers at once; 1,024 by default.
+            collect: field or key of the state that receives the results of the workers,
                 in item order, when the map completes.  Items that failed or were
-                skipped are left out.  A text that a worker returns is a value then, and
-                names no step.
+                skipped are left out.  With ``collect``, a string that a worker returns
+                is a result and not the name of a step.
             name: as for ``step``.
             barrier_timeout: as for ``step``.
             barrier_type: as for ``step``.
@@ -334,11 +333,9 @@ class Pipe(Generic[StateT, ContextT]):
     ) -> Callable[[FuncT], FuncT]:
         """Register a switch step: its result selects the next step.
 
-        What is not listed is as for ``step``.
-
         Args:
             to: a dict from results to steps (or ``Stop``), or a function doing the same.
-            default: where to go when nothing matches.
+            default: the step to go to when nothing matches.
             name: as for ``step``.
             barrier_timeout: as for ``step``.
             barrier_type: as for ``step``.
@@ -363,12 +360,12 @@ class Pipe(Generic[StateT, ContextT]):
     ) -> Callable[[FuncT], FuncT]:
         """Register a sub step: its result is the state of a run of another pipe.
 
-        What is not listed is as for ``step``; ``timeout`` bounds the child, too, and
-        ``on_error`` is also called when the child fails.
+        ``timeout`` also limits the child run, and ``on_error`` is also called when the
+        child run fails.
 
         Args:
             pipeline: the child pipe; its events are forwarded.
-            to: runs when the child has ended well.
+            to: runs when the child run has succeeded.
             name: as for ``step``.
             barrier_timeout: as for ``step``.
             barrier_type: as for ``step``.
@@ -409,7 +406,7 @@ class Pipe(Generic[StateT, ContextT]):
         return func
 
     def on_error(self, func: FuncT) -> FuncT:
-        """Call this when a step fails and its own handler is missing or failed too.
+        """Call this when a step fails and has no handler, or its handler failed too.
 
         Args:
             func: the function; its parameters are injected as a step's.
@@ -454,7 +451,7 @@ class Pipe(Generic[StateT, ContextT]):
         The function returns an async context manager, or is an async generator function
         that yields once.  It is entered and left in one task, and its own parameters
         are other resources.  Steps, hooks and handlers receive its value by a parameter
-        of its name, or else of the type it is declared to yield.  Define it above them.
+        of its name, or else of its declared type.  Define it before them.
 
         Inside a ``Supervisor`` all runs share it until the supervisor is closed; a run
         on its own opens and closes it for itself.
@@ -532,12 +529,13 @@ class Pipe(Generic[StateT, ContextT]):
 
         Args:
             start: where a run would begin, instead of at the roots.
-            strict: doubtful definitions are errors; None is the pipe's own setting.
-            allow_multi_root: several steps without parents are meant; None is the pipe's own
+            strict: report doubtful definitions as errors; None is the pipe's setting.
+            allow_multi_root: allow several steps without parents; None is the pipe's
                 setting.
 
         Raises:
-            DefinitionError: there is one; a ``DefinitionErrorGroup`` for several.
+            DefinitionError: there is a problem; for several, it is a
+                ``DefinitionErrorGroup``.
         """
         if strict is None:
             strict = self.strict
@@ -599,8 +597,7 @@ class Pipe(Generic[StateT, ContextT]):
 
         Args:
             state: passed by reference to every step.  Type checkers compare its type
-                with the pipe's; a run does not, as any object that has what the steps
-                need will do.
+                with the pipe's.  A run accepts any object that has what the steps need.
             context: passed to every step that asks for it.
             start: where to begin, instead of at the roots.
             queue_size: events that may wait for the consumer; 0 is unbounded.

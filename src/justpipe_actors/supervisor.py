@@ -1,8 +1,8 @@
 """``Supervisor``: runs many pipelines with shared actors, services and resources.
 
-While it is open, it hosts every plain ``pipe.run(...)`` in the same loop.  Its runs
-share the actors of their plans; each activation has a scope, a token and context
-variables of its own, so a failure or cancellation of one run does not affect others.
+While a supervisor is open, every plain ``pipe.run(...)`` in the same loop is one of its
+runs.  The runs of a pipe share its actors.  Each activation has its own scope, token
+and context variables, so a failure or cancellation of one run does not affect others.
 
 When the block is left, runs may finish within ``grace`` seconds and are then cancelled.
 When an error or a cancellation leaves the block, runs are cancelled at once.  In both
@@ -64,24 +64,24 @@ class Supervisor:
     """Owns the runs begun inside its block, and the actors they share.
 
     Args:
-        pipes: runs may name them; they are checked and compiled, and their eager
-            resources opened, as the supervisor opens.
-        max_runs: runs at work at the same time; later ones wait. None is no limit.
-        grace: seconds that runs may take to finish when the block is left, and as many
-            again to clean up once they were cancelled.
-        strategy: services to restart when one ended: only that one, also those started
-            after it, or all.
-        intensity: restarts of services that are allowed within ``period``; None restarts
-            them for ever, with growing waits.
-        period: seconds that the intensity looks back.
-        journal: keeps submitted runs, so that they go on after a crash: a path of an
-            SQLite file, or a journal.
-        context: makes the context of each run that is given none; of a durable run, one
-            each time that it is taken up, so that it need not be stored.
-        blocked_after: seconds the event loop may stand still before a thread says in the
-            log which line holds it; None starts no thread.
-        keep: events of each run at work that are kept for later calls of ``listen``,
-            and as many of its tokens.
+        pipes: the pipes that runs can use by name.  Opening the supervisor checks and
+            compiles them, and opens their eager resources.
+        max_runs: maximum number of runs at work; further ones wait.  None is no limit.
+        grace: seconds that runs may take to finish when the block is left, and again to
+            clean up after they were cancelled.
+        strategy: services to restart when one has ended: only that one, also those
+            started after it, or all.
+        intensity: maximum number of restarts of services within ``period``; None
+            restarts them without a limit, with growing delays.
+        period: length of the time window of ``intensity``, in seconds.
+        journal: stores submitted runs, so that they continue after a crash: the path of
+            an SQLite file, or a journal.
+        context: makes the context of each run that is given none.  For a durable run it
+            is called each time that the run is taken up, so the context is not stored.
+        blocked_after: seconds for which the event loop may be blocked before a thread
+            logs the line that blocks it; None starts no thread.
+        keep: number of events of each run at work that are kept for later calls of
+            ``listen``, and the same number of its tokens.
 
     Raises:
         ValueError: ``max_runs`` is less than 1, ``keep``, ``grace`` or ``intensity`` is
@@ -147,11 +147,11 @@ class Supervisor:
         raise AsyncWithNeeded(statement)
 
     def __exit__(self, *_: object) -> None:
-        """Exist, so that ``with`` calls ``__enter__`` and its error is shown."""
+        """Do nothing; ``with`` looks for this method before it calls ``__enter__``."""
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:
-        """Open the eager resources, start the services, and let runs in.
+        """Open the eager resources, start the services, and admit runs.
 
         Raises:
             DefinitionError: one of its pipes is wired wrongly.
@@ -169,7 +169,7 @@ class Supervisor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let runs finish, then end them; a body's error goes on bare.
+        """Let runs finish, then end them; an error of the body is raised ungrouped.
 
         Raises:
             RestartIntensityExceeded: services ended too often to go on.
@@ -189,7 +189,7 @@ class Supervisor:
             await self.wait_drained()
 
     async def wait_ready(self) -> None:
-        """Wait until its services are up and runs are let in.
+        """Wait until its services are ready and runs are admitted.
 
         Raises:
             RuntimeError: it was closed, or could not be opened.
@@ -213,13 +213,13 @@ class Supervisor:
                 by default.
 
         Returns:
-            What ended by itself and what was cancelled.
+            The runs that ended by themselves and those that were cancelled.
         """
         check_seconds("grace", grace, is_optional=True)
         return await self._core.drain(grace)
 
     def reject_runs(self) -> None:
-        """Take no new runs from now on, as ``drain`` does; runs at work go on."""
+        """Reject new runs from now on, as ``drain`` does; runs at work go on."""
         self._core.reject_runs()
 
     def cancel_runs(self, reason: str = "Cancelled") -> None:
@@ -243,10 +243,10 @@ class Supervisor:
         return self._core.report
 
     def describe(self, pipe: str) -> dict[str, Any]:
-        """Return ``Pipe.describe()`` of the pipe that a name means.
+        """Return ``Pipe.describe()`` of the pipe with a name.
 
         Raises:
-            DefinitionError: the name means none, or more than one.
+            DefinitionError: no pipe has the name, or more than one.
         """
         return self._core.catalog.find(pipe).describe()
 
@@ -299,7 +299,7 @@ class Supervisor:
         parent: to change it, add the parent that holds the new one.
 
         Raises:
-            DefinitionError: the pipe is wired wrongly; the name means what it did.
+            DefinitionError: the pipe is wired wrongly; the earlier pipe stays.
         """
         before = self._core.catalog.replace(pipe)
         if before is not None and self._core.active_runs is not None:
@@ -367,8 +367,8 @@ class Supervisor:
     ) -> RunStream[StateT]:
         """Return one run of a pipe in this supervisor; it begins when it is consumed.
 
-        It counts for ``max_runs``: when there is no place it waits for one as it begins.
-        A run that a step begins is part of the step's run and needs no place.
+        It counts for ``max_runs``: without a free place it waits when it begins.  A run
+        that a step begins is part of the step's run and needs no place.
 
         Args:
             pipe: the pipe, or the name of one that the supervisor was given.
@@ -397,15 +397,14 @@ class Supervisor:
     ) -> RunStream[StateT]:
         """Wait for a place and begin a run that goes on without a consumer.
 
-        It keeps its last ``queue_size`` events for later readers.  With a ``run_id``
-        that is known, the run that has it is returned and nothing is begun: an id is
-        known while its run is at work, and then until 128 others have ended.
+        It keeps its last ``queue_size`` events for later readers.  If the ``run_id`` is
+        known, the run with this id is returned and no run begins: an id is known while
+        its run is at work, and then until 128 others have ended.
 
-        With a journal the run is stored and this returns when it is, whether or not
-        there is a place; the run goes on after a crash of this process, in whichever
-        process opens a supervisor with its pipe and this journal.  An id is then known
-        for as long as the journal keeps it.  ``durable=False`` begins a run that is not
-        stored.
+        With a journal, this returns as soon as the run is stored, whether or not there
+        is a place.  After a crash of this process the run continues in any process that
+        opens a supervisor with its pipe and this journal.  An id is then known for as
+        long as the journal keeps it.  With ``durable=False`` the run is not stored.
 
         Args:
             pipe: the pipe, or the name of one that the supervisor was given.
@@ -432,8 +431,8 @@ class Supervisor:
     async def asks(self, run_id: str | None = None) -> list[OpenAsk]:
         """Return the questions that wait for an answer, the oldest first.
 
-        With a journal that are those of all its runs, also of runs that no process has
-        at work.
+        With a journal these are the questions of all its runs, also of runs that are at
+        work in no process.
 
         Args:
             run_id: only those of this run.
@@ -463,7 +462,7 @@ class Supervisor:
     # -- runs of the journal
 
     async def redrive(self, run_id: str) -> RunStream:
-        """Let a stuck run go on, and return it.
+        """Continue a stuck run, and return it.
 
         Args:
             run_id: the run.
@@ -477,9 +476,9 @@ class Supervisor:
         )
 
     async def retry(self, run_id: str, *, new_id: str | None = None) -> RunStream:
-        """Begin a run that does again what failed in another one, and only that.
+        """Begin a run that repeats only the failed work of another one.
 
-        What had succeeded is not done again; idempotency keys stay the same.
+        Steps that have succeeded are not repeated; idempotency keys stay the same.
 
         Args:
             run_id: the run that failed.
@@ -496,7 +495,7 @@ class Supervisor:
         return await durable.begin_stored(_supervisor.stored_runs.retry, run_id, new_id)
 
     async def resume(self, run_id: str, *, new_id: str | None = None) -> RunStream:
-        """Begin a run that goes on after the step that suspended another one.
+        """Begin a run that continues after the step that suspended another one.
 
         Args:
             run_id: the run that was suspended.
@@ -522,7 +521,7 @@ class Supervisor:
         *,
         new_id: str | None = None,
     ) -> RunStream:
-        """Begin a run that goes on from a commit of another one.
+        """Begin a run that continues from a commit of another one.
 
         Args:
             run_id: the run to copy.
@@ -572,8 +571,8 @@ class Supervisor:
 
         Raises:
             DefinitionError: the pipe is wired wrongly.
-            RunRejected: there is no place, no new runs are taken, or the ``run_id`` is
-                another pipe's; or there is a journal: this cannot wait for its disk.
+            RunRejected: there is no place, no new runs are taken, the ``run_id`` is
+                another pipe's, or there is a journal, because this cannot wait for it.
         """
         active_runs = self._require_own_loop()
         if self._core.durable is not None and options.get("durable", True):
@@ -603,10 +602,10 @@ class Supervisor:
     ) -> AsyncIterator[Event]:
         """Return the events of any run, from its first or from a number on, to FINISH.
 
-        Any number of readers may come, at any time; none of them holds the run up.  A
-        run at work here is read from memory, one that has ended or is at work in another
-        process from the store of its pipe.  Where events can be read nowhere any more,
-        a GAP says which.
+        There may be any number of readers at any time; they do not delay the run.  The
+        events of a run at work here are read from memory; those of a run that has ended,
+        or is at work in another process, are read from the store of its pipe.  A GAP
+        event names the events that are in neither of them any more.
 
         Args:
             run_id: the run.
@@ -623,8 +622,8 @@ class Supervisor:
     async def find(self, run_id: str) -> RunStream | None:
         """Return the run with this id, or None.
 
-        With a journal that is any run of it, also one that is at work in another
-        process or has ended there: its ``wait()``, ``cancel`` and ``end`` work.
+        With a journal, this also finds a run that is at work in another process or has
+        ended there: its ``wait()``, ``cancel`` and ``end`` work.
 
         Args:
             run_id: the run.
@@ -635,7 +634,7 @@ class Supervisor:
         return await self._core.durable.find(run_id)
 
     async def cancel(self, run_id: str, reason: str = "Cancelled") -> bool:
-        """End a run, whichever process it is in; False when there is none to end.
+        """End a run in any process; return False if there is no open run with this id.
 
         Args:
             run_id: the run.
@@ -662,12 +661,12 @@ class Supervisor:
     ) -> SupervisorSnapshot:
         """Return the present state of the supervisor, its services, actors and runs.
 
-        Plain data: ``codec.to_text`` writes it as JSON.
+        The result is plain data: ``codec.to_text`` writes it as JSON.
 
         Args:
-            runs: show at most so many runs; None shows all.
-            by: which of them: the oldest (``age``), or those without an event for the
-                longest time (``quiet``).
+            runs: maximum number of runs to include; None includes all.
+            by: the runs that are included: the oldest (``age``), or those without an
+                event for the longest time (``quiet``).
         """
         active_runs = self._require_open()
         return _supervisor.SupervisorSnapshot(
@@ -685,7 +684,7 @@ class Supervisor:
         )
 
     def health(self) -> Health:
-        """Return whether it is alive, and whether a run submitted now would begin now.
+        """Return whether the supervisor is alive, and whether it could begin a run now.
 
         May be called from any thread if ``blocked_after`` is given; a blocked loop
         then counts as not alive.

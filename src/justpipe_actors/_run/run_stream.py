@@ -10,8 +10,8 @@ runs (in any thread, at any time), and only asks the loop to stop the run.
 Closing cancels first and closes the buffer second.  In the other order a step that is
 emitting would see a closed buffer instead of a cancellation.
 
-A *kept* run (``Supervisor.submit``) is the supervisor's and not its consumer's: it goes on
-when its streams are dropped and when their reader is cancelled.
+A *kept* run (``Supervisor.submit``) belongs to the supervisor and not to its consumer:
+it goes on when its streams are dropped and when their reader is cancelled.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class RunStream(Generic[StateT_co]):
     A run of a ``Pipe[Page]`` is a ``RunStream[Page]``, and ``result`` returns a ``Page``.
     ``RunStream`` alone is the run of any pipe.
 
-    ``Pipe.run`` and ``Supervisor`` make it, and programs do not: ``build_request``
-    compiles the pipe when the run begins, and ``owner`` hosts it.
+    ``Pipe.run`` and ``Supervisor`` create it; programs do not.  ``build_request``
+    compiles the pipe when the run begins, and ``owner`` hosts the run.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class RunStream(Generic[StateT_co]):
         raise AsyncWithNeeded(statement)
 
     def __exit__(self, *_: object) -> None:
-        """Exist, so that ``with`` calls ``__enter__`` and its error is shown."""
+        """Do nothing; ``with`` looks for this method before it calls ``__enter__``."""
 
     @enable_ki_protection
     async def __aenter__(self) -> Self:
@@ -237,7 +237,8 @@ class RunStream(Generic[StateT_co]):
     async def wait(self) -> PipelineEndData:
         """Wait for the end of the run, ignore its events and return how it ended.
 
-        A failed run raises nothing here; ``end.raise_for_failure()`` and ``result`` do.
+        The failure of a run is not raised here, but by ``end.raise_for_failure()`` and
+        by ``result``.
 
         Raises:
             DefinitionError: the pipe is wired wrongly.
@@ -334,8 +335,9 @@ class RunStream(Generic[StateT_co]):
     def asks(self) -> list[OpenAsk]:
         """Return the questions that wait for an answer, the oldest first.
 
-        Only those of a run at work in this process: ``Supervisor.asks`` has all of a
-        durable run, which may have left memory, or be at work elsewhere.
+        These are the questions of a run at work in this process.  ``Supervisor.asks``
+        also returns those of a durable run that is not in memory or is at work in
+        another process.
         """
         run = self._run
         return (
@@ -353,8 +355,8 @@ class RunStream(Generic[StateT_co]):
             by: name of the person or program that answers.
 
         Returns:
-            An object that may be awaited and need not be: of a durable run that waits
-            until the answer is stored, and raises what is listed here.
+            An object that may be awaited and need not be.  For a durable run, awaiting
+            it waits until the answer is stored, and raises the errors listed here.
 
         Raises:
             UnknownAsk: no question of this id is open.
@@ -445,7 +447,7 @@ class RunStream(Generic[StateT_co]):
         )
 
     def _has_read_finish(self, run: Run) -> bool:
-        """Return whether the consumer has had FINISH and left its loop there."""
+        """Return whether the consumer has received FINISH and then left its loop."""
         return (
             run.end is not None and self._buffer is not None and not len(self._buffer)
         )
@@ -656,7 +658,7 @@ class RunStream(Generic[StateT_co]):
 
 
 class Answered:
-    """What ``RunStream.answer`` returns: the answer has been given."""
+    """The awaitable that ``RunStream.answer`` returns once the answer was given."""
 
     def __await__(self) -> Generator[None]:
         return
