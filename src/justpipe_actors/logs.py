@@ -5,9 +5,9 @@
     logger ──> LogCapture ──> LogBuffer of the run ──> recorder ──> table ``logs``
                                       └───────────────> dashboard, for a run without store
 
-A record belongs to the run and the step that the logging code is part of, which context
-variables tell, in threads of ``placement="thread"``, too.  Records of worker processes
-name them in their fields.  Other records are ignored.
+A record belongs to the run and the step that the logging code is part of.  Context
+variables identify them, also in threads of ``placement="thread"``; the records of
+worker processes have them as fields.  Other records are ignored.
 
 Memory is bounded: a buffer keeps the last ``KEPT_ENTRIES`` records, and the last
 ``KEPT_RUNS`` runs without a store have one.  Without a ``LogCapture`` no run has a buffer.

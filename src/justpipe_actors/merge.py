@@ -10,7 +10,7 @@ Where the rules find a conflict, an annotation resolves it::
         done: Annotated[int, Merge.add] = 0
         client: Annotated[Client, Shared] = field(default_factory=Client)
 
-A merge function is three-way: it gets what the part was before both changes, too.  A
+A merge function is three-way: it also gets the value from before both changes.  A
 two-way reducer cannot tell an addition from a value that was there before.
 """
 

@@ -7,8 +7,8 @@
     plan = await once("plan", make_plan, page)
     await client.charge(card, idempotency_key("charge"))
 
-They work in every run.  In a durable one what was answered, slept or kept is stored, so a
-step that begins again after a crash goes on after it.
+They work in every run.  In a durable run, answers, ended sleeps and kept results are
+stored, so a step that begins again after a crash does not repeat them.
 """
 
 from __future__ import annotations

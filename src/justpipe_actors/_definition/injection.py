@@ -1,10 +1,10 @@
 """A function's parameters, and where the value of each comes from.
 
-The type of a parameter decides before its name does, except where the state and the
-context have types that both fit: then the name decides between them.  And where one
-parameter has the state's name, another one of the same generic type is an item: programs
-map over ``dict[str, Any]`` with a state of that type.  Hints are resolved one by one, so
-a forward reference that cannot be resolved costs its own parameter its type and no other.
+The type of a parameter takes precedence over its name, with two exceptions.  If the
+types of the state and of the context both fit, the name decides between them.  If a
+parameter has the state's name, another one of the same generic type is an item, because
+programs map over ``dict[str, Any]`` with a state of that type.  Hints are resolved one
+by one, so a forward reference that cannot be resolved affects only its own parameter.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Messages that were taken and never answered: kept, counted, logged.
+"""Dead letters: messages that were taken from an inbox and could not be processed.
 
 A message is delivered once.  It becomes a dead letter when processing it raised an
 error that is not a step's failure (a defect of the engine), or when the dispatcher task
 that processed it was killed.  It is not delivered again, because it could break the
-next dispatcher task too.  Its run is told.
+next dispatcher task too.  Its run fails.  Dead letters are counted and logged, and the
+last ones are kept.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The values of what is recorded of a durable run, as JSON.
+"""Conversion of a durable run's messages, waves, maps and children to JSON values.
 
-Keys are short, because each is stored with each message; ``restore`` reads them.
+The keys of the JSON objects are short, because every stored message repeats them.
+``restore`` reads the values.
 """
 
 from __future__ import annotations

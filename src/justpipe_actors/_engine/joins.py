@@ -17,8 +17,9 @@ gate.  A new wave is opened by
 
 - starting a step that has already started in its wave (two branches to one name).
 
-A wave counts what is alive in it, its laps included.  When that falls to zero nothing can
-start in it any more, and the joins that still wait in it must be decided then or never.
+A wave counts its live messages and invocations, those of its laps included.  When the
+count is zero, nothing can start in the wave any more, so the joins that still wait in
+it are decided at that point.
 
 Rejected: keeping a lap's exits in the lap.  The join after a loop then runs without
 the looping branch when the first lap ends, and again without the others after the last.

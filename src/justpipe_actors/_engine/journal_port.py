@@ -1,9 +1,9 @@
-"""What the engine hands over of a durable run: batches of JSON values.
+"""The interface from the engine to a journal: batches of JSON values.
 
-The engine takes a batch in the event loop: plain values that nothing changes any more.
+The engine takes a batch in the event loop; its values do not change any more.
 ``JournalWriter.put`` of ``_supervisor/journal_writer`` is the ``PutBatch`` of a process:
-it stores batches of many runs in its thread, each run's in order and several in one
-transaction, and calls back in the loop.
+it stores the batches of many runs in its thread, those of a run in order and several in
+one transaction, and calls back in the loop.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Items are pulled lazily, so a source of a million items costs the memory of a window, and
 no item waits for the last one to be produced.  A source with a length is checked before
-anything starts.  A source that fails midway, or gives more than ``max_map_items``, lets
-the workers that were started finish and then fails the map.
+anything starts.  If a source fails midway, or yields more than ``max_map_items``, the
+workers that were started finish, and then the map fails.
 
 The window is one slot per item, held until the item is *finished*: through all attempts,
 inner maps and child runs of its worker.

@@ -1,9 +1,9 @@
-"""What is recorded of the maps of a durable run: items, progress, results of workers.
+"""The recorded maps of a durable run: items, progress, results of workers.
 
-Items of a list or tuple are stored before the first worker, so that a run which is taken
-up needs not call the function again.  A range is stored by its bounds.  Of any other
-source only a hash of the items is kept: the function is called again, and must yield the
-same items.
+The items of a list or tuple are stored before the first worker starts, so a run that is
+taken up need not call the function again.  A range is stored by its bounds.  For any
+other source only a hash of the items is stored: the function is called again, and must
+yield the same items.
 """
 
 from __future__ import annotations

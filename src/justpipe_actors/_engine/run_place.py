@@ -6,9 +6,9 @@
        ^                                                         |
        └── place granted, in its turn <── answer or due time ────┘
 
-A run and its child runs share one place.  Whether they only wait is looked at in a
-callback of the event loop, after the commit that may have changed it.  An answer to a
-run without its place is held until the run has one again, so no step begins without.
+A run and its child runs share one place.  A callback of the event loop checks whether
+they only wait, after each commit that may have changed it.  An answer to a run without
+its place is held until the run has one again, so no step begins without a place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conversion of the values of durable runs to JSON and back, by their types."""
+"""Conversion of users' values in durable runs to JSON and back, by their types."""
 
 from __future__ import annotations
 

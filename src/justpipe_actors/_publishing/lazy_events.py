@@ -2,7 +2,7 @@
 
 Most events of a run that is only waited for are never read, and an ``Event`` has fifteen
 fields.  So the publisher passes on the tuple of what was known when the event was
-published, and ``built`` makes the ``Event`` for the reader who comes::
+published, and ``built`` makes the ``Event`` when a reader asks for it::
 
     published   (type, seq, timestamp, run id, stage, payload, kind, ids, meta)
     forwarded   (type, seq, timestamp, run id, step, owner id, the child's lazy event)

@@ -1,9 +1,9 @@
 """The last events of a run that goes on with or without readers.
 
 Producers never wait.  A full buffer drops its oldest TOKEN, and another event only when
-there is no TOKEN left; FINISH comes last, so it is never dropped.  Events are
-built when they are read (``lazy_events``).  Reading removes nothing: every reader begins with the oldest event that is kept, and any number of
-readers see the same events.
+there is no TOKEN left; FINISH comes last, so it is never dropped.  Events are built
+when they are read (``lazy_events``).  Reading removes nothing: every reader begins with
+the oldest event that is kept, and any number of readers see the same events.
 
 So there are two queues, TOKENs and the rest, and each drops events at its front only.
 A reader has a position in each and reads the event with the lower number, without a

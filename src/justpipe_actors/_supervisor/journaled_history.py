@@ -1,9 +1,10 @@
-"""Histories and journals side by side: how stored runs that are durable stand now.
+"""The present status of stored durable runs, from their journals.
 
-A history has the events of a run, the journal decides how the run stands.  The two are
-not written in one transaction, so after a crash a history may still call a run running
-that waits for a process, or that has ended.  ``JournalLookup`` asks the journal that a
-record names, and completes the history of a run that has ended there.
+A history has the events of a run, and the journal has its status.  The two are not
+written in one transaction.  So after a crash, the history of a run may still have the
+status ``running`` although the run waits for a process or has ended.  ``JournalLookup``
+reads the journal that a record names, and completes the history of a run that has
+ended.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The version of a pipe that a durable run was stored by.
 
 A version is a hash of the whole description: steps, edges, workers, joins, the declared
-types of the state and of items, and the same of the child pipes.  Two versions that
-differ may both fit a run; the hash only tells that there is something to look at.
+types of the state and of items, and the same of the child pipes.  A run may fit several
+versions: a different hash only means that ``fitting`` has to check it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of numbers that users pass: a wrong one is refused where it is given."""
+"""Checks of numbers that users pass as arguments, made when they are passed."""
 
 from __future__ import annotations
 

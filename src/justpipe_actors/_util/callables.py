@@ -1,7 +1,7 @@
-"""What a user gives as a function: a function, a method, a partial, a callable object.
+"""Users' callables: functions, methods, partials and callable objects.
 
 ``unwrap_function`` finds the function with the source, for analyses and warnings.  The
-questions look at every layer, because ``inspect`` sees neither through a partial nor
+predicates look at every layer, because ``inspect`` looks neither through a partial nor
 into a callable object.
 """
 

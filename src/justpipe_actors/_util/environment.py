@@ -1,7 +1,7 @@
 """What this process was started with: variables, home directories, the main script.
 
 A worker process imports the program's main script.  A script that starts a pipeline
-meanwhile has no ``if __name__ == "__main__":``, which ``main_import`` finds out.
+during this import lacks ``if __name__ == "__main__":``; ``main_import`` detects that.
 """
 
 from __future__ import annotations

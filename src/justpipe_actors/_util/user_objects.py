@@ -1,9 +1,9 @@
-"""Calls into users' objects, where any exception is an answer and no failure.
+"""Calls into users' objects that must not fail a run.
 
-Comparing, copying, pickling or printing a user's object runs the user's code, and a type
-hint may be any expression.  Where the library asks such a question for itself, the run
-must not fail because the question cannot be answered: ``call_or`` returns what the
-caller takes instead.  Exceptions that end a task, as cancellation, are not caught.
+Comparing, copying, pickling or printing a user's object runs the user's code, and a
+type hint may be any expression.  Where the library does so for its own purposes, an
+exception must not fail the run: ``call_or`` returns a default instead.  Exceptions that
+end a task, such as a cancellation, are not caught.
 
 Functions of steps and hooks are called elsewhere: their exceptions are failures.
 """

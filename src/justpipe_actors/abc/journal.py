@@ -1,9 +1,10 @@
 """The protocol of journals, which store durable runs.
 
-A run is one stream of rows, each with what changed since the last: reading them in order
-gives the run as it stands.  ``(run, n)`` of a row is unique, and this is the only fence:
-a worker that takes a run over writes a row, and a batch of the worker before finds its
-number taken.  There is no lock and no counter that a batch would have to check.
+A run is one stream of rows.  Each row has the changes since the previous one, so
+reading the rows in order gives the present state of the run.  ``(run, n)`` of a row is
+unique, and this is the only fence: a worker that takes a run over writes a row, so a
+later batch of the previous worker has a number that is taken.  There is no lock, and no
+counter that a batch would have to check.
 
 Besides the streams a journal has tables that are read without a stream: runs and their
 status, open questions, signals (answers, cancellations) and workers.
@@ -12,7 +13,7 @@ Every method is synchronous, blocks, and is complete when it returns.  A supervi
 them from one thread, except ``wait_change`` and ``wake``; several supervisors, processes
 and, where the journal allows it, hosts use one journal at the same time.  A method that
 raises has changed nothing and may be called again.  ``testing.conformance.check_journal``
-holds an implementation to this page.
+checks whether an implementation does what is written here.
 """
 
 from __future__ import annotations

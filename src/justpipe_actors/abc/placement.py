@@ -7,7 +7,7 @@ A *remote* placement does not.  The engine packs a call into a ``Call``: the fun
 its arguments as bytes, and everything that has to go along.  The placement transports
 it, lets ``call.run()`` do the work on the other side, and transports the ``Outcome``
 back.  The engine unpacks it: changes of the state are merged, errors are raised.  So a
-placement knows nothing of pipelines::
+placement needs to know nothing about pipelines::
 
     engine             placement                        other side
     ------             ---------                        ----------

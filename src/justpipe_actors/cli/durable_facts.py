@@ -1,4 +1,4 @@
-"""What a journal says of a durable run: what it waits for, and how it goes on."""
+"""Facts about a durable run from its journal: what it waits for, and how it goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run ended, in words: for the terminal's last line and for standard error. Pure."""
+"""Text about the end of a run, for the terminal and for standard error.  Pure."""
 
 from __future__ import annotations
 

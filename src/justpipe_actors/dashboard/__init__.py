@@ -7,11 +7,11 @@ need the extra: ``pip install justpipe_actors[dashboard]``.
 =====================  ================================================================
 ``app``                puts routes, guard and state together
 ``guard``              decides which requests are answered
-``routes, run_routes`` turn requests into questions and answers into JSON
-``page_routes``        answers with the pages and their files
-``api``                the questions that programs for justpipe ask
-``runs, run_details``  the questions that the pages ask about stored runs
-``live``               what a supervisor is doing now
+``routes, run_routes`` read the parameters of requests, call queries, return JSON
+``page_routes``        returns the pages and their files
+``api``                the queries of programs that were written for justpipe
+``runs, run_details``  the queries of the pages about stored runs
+``live``               the current state of a supervisor
 ``streams``            server-sent events, one producer for many readers
 ``serving``            the server
 ``static``             the pages: modules and a style sheet, served as they are

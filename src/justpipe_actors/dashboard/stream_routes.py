@@ -1,4 +1,4 @@
-"""The streams: a page of runs, the supervisor, one run; and all that a browser needs in one.
+"""The routes of streams: runs, the supervisor, one run, and several streams in one.
 
 Browsers open six connections to a server at most, whatever the number of tabs.  So the
 pages of one browser share one connection, ``/api/streams``, which carries any number of

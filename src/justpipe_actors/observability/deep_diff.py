@@ -1,6 +1,7 @@
 """Differences as text; pure.
 
-The keys of a state come in three sections, and below a changed key what changed in it.
+The keys of a state are listed in three sections (added, removed, changed); the changes
+inside a value are listed below its key.
 """
 
 from __future__ import annotations

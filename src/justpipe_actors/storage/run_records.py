@@ -1,4 +1,4 @@
-"""A run's record: as it begins, and once it has ended with its true status and why."""
+"""Build the record of a run: at its start, and at its end with status and reason."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A loop with a virtual clock has a ``DeadlockDetector``.  When no task, timer or thread
 can make progress, the loop reports which task waits where and cancels the ``watched``
-block, which then raises ``Deadlock``.  If there is no such block, or the loop still makes no
-progress, the loop raises ``Deadlock`` itself.
+block, which then raises ``Deadlock``.  If there is no such block, or the loop still
+makes no progress, the loop raises ``Deadlock`` itself.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 The harness never changes the pipe.  It keeps the replacements, and each run gets a copy
 of the definition with the replacements in place, so harnesses in different tasks,
-threads or tests are independent.  As a context manager, the harness also replaces the pipe in
-runs that the code under test starts, in this context and in tasks started from it.
+threads or tests are independent.  As a context manager, the harness also replaces the
+pipe in runs that the code under test starts, in this context and in tasks started from
+it.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ progress, the program would hang; the loop then raises ``Deadlock`` with a list 
 waiting tasks and the lines that they wait in.
 
 A thread that the loop does not know may still wake the loop.  If there are such
-threads, the loop waits one second of real time before it raises.  A loop outside the main thread
-serves calls from other threads and never raises ``Deadlock``.
+threads, the loop waits one second of real time before it raises.  A loop outside the
+main thread serves calls from other threads and never raises ``Deadlock``.
 """
 
 from __future__ import annotations

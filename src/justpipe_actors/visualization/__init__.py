@@ -1,6 +1,6 @@
 """Drawings of a pipeline, as Mermaid text or as SVG; made without running it.
 
-Anything with a ``render`` like :class:`GraphRenderer`'s can be given to ``Pipe.graph``.
+``Pipe.graph`` takes any object with the method ``render`` of ``GraphRenderer``.
 """
 
 from __future__ import annotations

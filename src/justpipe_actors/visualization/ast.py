@@ -1,4 +1,4 @@
-"""A pipeline as a drawing: which nodes there are, and what leads where.
+"""The visual AST: the nodes and edges of a drawing of a pipeline.
 
 Renderers need nothing else, and ``to_dict`` writes all of it as JSON-style data: that is
 ``describe()["visual_ast"]``, and what a store keeps.  A key that holds nothing is left

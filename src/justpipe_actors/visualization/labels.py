@@ -1,4 +1,4 @@
-"""How names and keys are worded, and what Mermaid would misread in them."""
+"""Texts of names and keys in drawings, and their escaping for Mermaid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cleanup``: forget stored runs, after showing which."""
+"""``cleanup``: delete stored runs, after listing them."""
 
 from __future__ import annotations
 

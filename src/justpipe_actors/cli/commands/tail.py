@@ -1,4 +1,4 @@
-"""``tail``: watch a stored run while it runs, in whichever process that is."""
+"""``tail``: watch a stored run while it runs in any process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the boxes of a layered drawing stand, and how the lines between them run.
+"""Layout of a layered drawing: the positions of its boxes and the course of its lines.
 
 ::
 

@@ -1,4 +1,4 @@
-"""From boxes and links to coordinates: the stages in their order, then rows and lines."""
+"""Coordinates of boxes and lines: the stages in order, then the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns that cannot drift: each vertex is pulled to the middle of its neighbours."""
+"""Columns by relaxation: each vertex is pulled to the middle of its neighbours."""
 
 from __future__ import annotations
 
