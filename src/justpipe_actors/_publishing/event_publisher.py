@@ -30,14 +30,13 @@ from .lazy_events import (
     EventMeta,
     Keep,
     LazyEvent,
+    Timing,
     Visibility,
     build_event,
     built,
     fill_event,
     forwarded,
-    seconds_of,
-    stage_of,
-    timestamp_of,
+    timing_of,
     type_of,
     visibility_of,
 )
@@ -407,36 +406,42 @@ class EventPublisher:
             step: the step of this run that runs the child.
             owner_id: id of the invocation of that step.
         """
-        publisher = self
+        publisher, timing = self, timing_of(event)
         while True:
-            event = publisher._adopt(event, step, owner_id)
+            event = publisher._adopt(event, step, owner_id, timing)
             parent = publisher.sink.parent
             if parent is None:
                 publisher.sink.put(event)
                 return
+            if timing is not None:
+                # Not asked of a lazy event again, which knows it by all runs it came
+                # through: the work would grow with the third power of the depth.
+                is_new = isinstance(event, Event)  # a hook may have changed it
+                timing = timing_of(event) if is_new else timing.within(step)
             publisher, step, owner_id = parent
 
-    def _adopt(self, event: LazyEvent, step: str, owner_id: str | None) -> LazyEvent:
+    def _adopt(
+        self, event: LazyEvent, step: str, owner_id: str | None, timing: Timing | None
+    ) -> LazyEvent:
         """Return a child's event as this run's, after its hooks and observers."""
         self._seq = seq = self._seq + 1
-        self.metrics.count_event(type_of(event))
-        self._count_child(event, step)
+        type = event.type if isinstance(event, Event) else event[0]
+        counts, name = self._counts, type._value_
+        counts[name] = counts.get(name, 0) + 1
+        if timing is not None:
+            self.metrics.add_step_time(f"{step}:{timing.stage}", timing.seconds)
+        elif type is EventType.MAP_START:
+            self.metrics.maps_started += 1
+        elif type is EventType.MAP_COMPLETE:
+            self.metrics.maps_completed += 1
         if self._builds:
             event = forwarded(built(event), step, owner_id, self.run_id, seq)
             event = self._apply_hooks(event)
             self.observers.put(event)
         else:
-            event = (
-                type_of(event),
-                seq,
-                timestamp_of(event),
-                self.run_id,
-                step,
-                owner_id,
-                event,
-            )
-        is_token = type_of(event) is _TOKEN
-        keep = self.keep_token if is_token else self.keep
+            at = event.timestamp if isinstance(event, Event) else event[2]
+            event = (type, seq, at, self.run_id, step, owner_id, event)
+        keep = self.keep_token if type is _TOKEN else self.keep
         if keep is not None:
             keep(event)
         return event
@@ -479,18 +484,6 @@ class EventPublisher:
             "Do what blocks in an observer, with anyio.to_thread.run_sync().",
             {"run": self.run_id, "hook": _hook_name(hook)},
         )
-
-    def _count_child(self, event: LazyEvent, step: str) -> None:
-        match type_of(event):
-            case EventType.STEP_END if (seconds := seconds_of(event)) is not None:
-                stage = f"{step}:{stage_of(event)}"
-                self.metrics.add_step_time(stage, seconds)
-            case EventType.MAP_START:
-                self.metrics.maps_started += 1
-            case EventType.MAP_COMPLETE:
-                self.metrics.maps_completed += 1
-            case _:
-                pass
 
 
 def _hook_name(hook: EventHook) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ..events import Event, EventType, NodeKind
 from ..outcomes import filled, new_instance
@@ -116,23 +116,33 @@ def _unwrapped(
     return forwards, cast("Event | PublishedEvent", event)  # pyright: ignore[reportUnnecessaryCast] - mypy
 
 
-def stage_of(event: LazyEvent) -> str:
-    """Return the stage of an event, with the steps of the children it came from."""
+class Timing(NamedTuple):
+    """How long an invocation of a child run took."""
+
+    stage: str
+    """Its stage, as the run sees it that passes its last event on."""
+    seconds: float
+    """Its duration."""
+
+    def within(self, step: str) -> Timing:
+        """Return it as the run sees it that runs the child in a step."""
+        return Timing(f"{step}:{self.stage}", self.seconds)
+
+
+def timing_of(event: LazyEvent) -> Timing | None:
+    """Return stage and duration of the invocation that an event ends; None of others."""
+    if type_of(event) is not _STEP_END:
+        return None
     forwards, own = _unwrapped(event)
-    stage = own.stage if isinstance(own, Event) else own[4]
-    return ":".join([*(forward[4] for forward in forwards), stage])
-
-
-def seconds_of(event: LazyEvent) -> float | None:
-    """Return the duration of an invocation by the meta of its last event."""
-    _, own = _unwrapped(event)
-    meta: Any = own.meta if isinstance(own, Event) else own[-1]
+    meta: Any
+    stage, meta = (own.stage, own.meta) if isinstance(own, Event) else (own[4], own[-1])
     if meta is None:
         return None
     if isinstance(meta, tuple):
         meta = meta_of(meta, 1)
-    seconds: float = meta.get("framework", {}).get("duration_s", 0.0)
-    return seconds
+    seconds = meta.get("framework", {}).get("duration_s", 0.0)
+    stages = [*(forward[4] for forward in forwards), stage]
+    return Timing(":".join(stages), seconds)
 
 
 def built(event: LazyEvent) -> Event:
