@@ -74,6 +74,29 @@ def test_a_program_may_configure_logging_in_a_hook(tmp_path: Path) -> None:
     assert stderr.count("is old") == 1
 
 
+def test_the_root_logger_is_as_a_program_would_find_it(tmp_path: Path) -> None:
+    """A program that configures logging unless something else has done so does it."""
+    configure = """
+    root = logging.getLogger()
+    assert (root.handlers, root.parent, root.hasHandlers()) == ([], None, False)
+    if not root.hasHandlers():
+        logging.basicConfig(level=logging.INFO, format="MINE %(message)s")"""
+    records, stderr = run_program(tmp_path, configure)
+
+    assert [level for level, _ in records] == ["WARNING", "INFO"]
+    assert "MINE a detail" in stderr
+
+
+def test_records_that_do_not_reach_the_root_logger_are_not_kept(tmp_path: Path) -> None:
+    """A handler of the root logger would not get them."""
+    records, stderr = run_program(
+        tmp_path, "log.propagate = False; log.addHandler(logging.StreamHandler())"
+    )
+
+    assert records == []
+    assert "is old" in stderr
+
+
 def test_a_program_with_its_own_log_capture_uses_only_that(tmp_path: Path) -> None:
     """Its mask is used, too."""
     capture = "logging.getLogger().addHandler(LogCapture(mask=str.upper))"

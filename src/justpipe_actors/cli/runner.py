@@ -216,37 +216,41 @@ def _captured_logs() -> Generator[None]:
 
     A program that captures its log records itself is left alone.
 
-    The handler belongs to a parent of the root logger.  As a handler of the root logger
-    it would make ``logging.basicConfig`` do nothing in a hook or step of the program.
+    The records are taken from where every logger hands them to its handlers.  A handler,
+    at the root logger or above it, would change what a program finds: ``hasHandlers`` would
+    be true, so the program would not configure its logging, and records that Python prints
+    without any handler would not be printed.
     """
     if log_buffers.is_captured:
         yield
         return
-    parent = logging.Logger("justpipe_actors.cli")
-    parent.addHandler(_RunLogCapture())
-    logging.root.parent = parent
+    capture, call_handlers = LogCapture(), logging.Logger.callHandlers
+
+    def call_handlers_and_capture(
+        logger: logging.Logger, record: logging.LogRecord
+    ) -> None:
+        call_handlers(logger, record)
+        if _reaches_root(logger):
+            capture.handle(record)
+
+    _set_call_handlers(call_handlers_and_capture)
     try:
         yield
     finally:
-        logging.root.parent = None
+        # A library that the program uses may have wrapped it meanwhile.
+        if logging.Logger.callHandlers is call_handlers_and_capture:
+            _set_call_handlers(call_handlers)
 
 
-class _RunLogCapture(LogCapture):
-    """Captures records, and prints those that would be printed without a handler."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record if it is of a run."""
-        super().emit(record)
-        last = logging.lastResort
-        if last and record.levelno >= last.level and not _has_handler(record.name):
-            last.handle(record)
+def _set_call_handlers(
+    func: Callable[[logging.Logger, logging.LogRecord], None],
+) -> None:
+    logging.Logger.callHandlers = func  # type: ignore[assignment, method-assign]
 
 
-def _has_handler(name: str) -> bool:
-    """Tell whether a logger of the program, up to the root, has a handler."""
-    logger: logging.Logger | None = logging.getLogger(name)
-    while logger is not None:
-        if logger.handlers:
-            return True
-        logger = None if logger is logging.root else logger.parent
-    return False
+def _reaches_root(logger: logging.Logger) -> bool:
+    """Tell whether a handler of the root logger would get the records of a logger."""
+    current: logging.Logger | None = logger
+    while current is not None and current is not logging.root:
+        current = current.parent if current.propagate else None
+    return current is not None
