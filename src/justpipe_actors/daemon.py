@@ -56,7 +56,7 @@ async def serve(
         supervisor: opened here unless it is open, and drained in the end.
         reload: called with the supervisor at SIGHUP; what it raises is logged, and the
             daemon goes on with what it had.
-        task_status: told when everything has started.
+        task_status: notified when everything has started.
 
     Returns:
         How the runs ended that were at work when draining began.

@@ -169,7 +169,7 @@ class LogCapture(logging.Handler):
         logging.getLogger().addHandler(LogCapture())
 
     The levels of the loggers decide which records there are; the root logger of Python
-    passes warnings and errors only until it is told otherwise.
+    passes only warnings and errors until its level is set.
 
     Args:
         level: the least severe records to keep.

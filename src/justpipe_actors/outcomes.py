@@ -158,9 +158,9 @@ class Diagnostic:
     parents: tuple[str, ...]
     """The parents at fault; of a map, its worker."""
     message: str
-    """The same as a sentence."""
+    """The diagnostic as a sentence."""
     count: int = 1
-    """In how many passes through the graph."""
+    """Number of passes through the graph in which it happened."""
 
 
 @dataclass(frozen=True)

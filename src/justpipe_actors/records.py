@@ -71,7 +71,7 @@ class RunRecord:
     lost_events: int = 0
     """Events that could not be stored."""
     journal: str | None = None
-    """Where the journal is that keeps a durable run; None for other runs."""
+    """Location of the journal of a durable run; None for other runs."""
 
     @property
     def label(self) -> str:

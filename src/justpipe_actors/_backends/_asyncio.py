@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 Work = Coroutine[Any, Any, object]
-"""What a task does."""
+"""The coroutine of a task."""
 
 
 def start_protected(loop: asyncio.AbstractEventLoop, start: Callable[[], Work]) -> None:

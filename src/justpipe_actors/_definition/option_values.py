@@ -50,7 +50,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "retry_wait_max": (_is_wait, "a number of seconds"),
     "retry_reraise": (lambda value: isinstance(value, bool), "True or False"),
 }
-"""For each option: whether a value fits, and what it must be."""
+"""For each option: a check of its value, and a description of the allowed values."""
 
 
 def check_values(options: Mapping[str, object], step: str) -> None:

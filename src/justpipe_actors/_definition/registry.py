@@ -43,7 +43,7 @@ class Registry:
     state_type: Any
     """Type of the state; parameters of this type or a base of it receive the state."""
     context_type: Any
-    """The same for the context."""
+    """Declared type of the context."""
     middleware: tuple[Middleware, ...]
     """First to last, innermost to outermost."""
     placements: Mapping[str, AnyPlacement] = attrs.field(factory=dict)

@@ -62,7 +62,7 @@ SNAPSHOT_EVERY = 500
 """Commits after which a batch holds everything instead of what changed."""
 
 UNCHANGED = LastRow()
-"""What a commit says of how the run stands."""
+"""The last row of a commit: the status of the run stays the same."""
 
 check_fold = False
 """Whether each batch is checked against the run; tests switch it on."""

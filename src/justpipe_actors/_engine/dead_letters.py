@@ -40,7 +40,7 @@ class DeadLetter:
     reason: str
     """What happened to the message, as text."""
     error: str | None
-    """What broke it: type and text of the exception."""
+    """Type and text of the exception that broke it; None if there was none."""
     at: float
     """Time of the failure, on the loop's clock in seconds."""
 

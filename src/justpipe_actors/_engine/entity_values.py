@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @define(eq=False, repr=False)
 class MapRecord:
-    """What is recorded of a map besides what its invocation knows."""
+    """The recorded facts of a map that its invocation does not have."""
 
     mapping: MapInvocation
     items: int | None = None

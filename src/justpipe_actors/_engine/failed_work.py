@@ -47,7 +47,7 @@ class FailedWork:
     frozen: dict[str, JsonValue] | None = None
     """The run's entities when it was interrupted; None if it was not."""
     frozen_delta: dict[str, JsonValue] = attrs.field(factory=dict)
-    """What had changed at that time, for the next batch."""
+    """Changes until that time, for the next batch."""
 
     def keep_waves(self, run_state: RunState, number: int) -> None:
         """Keep a wave, and the waves around it, when they close."""

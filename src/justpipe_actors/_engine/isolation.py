@@ -46,13 +46,13 @@ class StateCopy:
     """The copy of the state that one invocation works on."""
 
     value: Any
-    """What its function sees: a copy, or the state itself."""
+    """The object that its function gets: a copy, or the state itself."""
     base: Any = None
     """The committed state that ``value`` is a copy of."""
     lists: Mapping[Key, ListHistory] = attrs.field(factory=dict)
-    """What was known about the lists in ``base``."""
+    """Known facts about the lists in ``base``."""
     backup: object = None
-    """What the state was, when ``value`` is the state itself."""
+    """A backup of the state, when ``value`` is the state itself."""
     is_original: bool = False
     """Whether ``value`` is the state itself."""
 

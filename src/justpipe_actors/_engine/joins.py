@@ -119,7 +119,7 @@ class StepEntry:
     router_reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     """Reports of the switches that did not choose the step."""
     dead: bool = attrs.field(default=False, init=False)
-    """Whether its successors were told that it cannot start."""
+    """Whether it has reported to its successors that it cannot start."""
 
     def dead_report(self) -> Report | None:
         """Return the report to the successors if the step can no longer start."""

@@ -50,11 +50,11 @@ class BatchDraft:
     consumed: tuple[int, ...] = ()
     """Signals that have their effect in this batch."""
     status: RunStatus | None = None
-    """For a release and an end: how the run stands afterwards."""
+    """For a release and an end: the new status of the run."""
     wake_at: float | None = None
     """For a release: when the run resumes without an answer, in epoch seconds."""
     outcome: JsonValue = None
-    """For an end: how it ended."""
+    """For an end: the outcome of the run."""
     problem: str | None = None
     """Why it is stuck, or did not end well, as a sentence."""
 
@@ -64,11 +64,11 @@ class LastRow:
     """How a run stands after the last row of its owner."""
 
     status: RunStatus | None = None
-    """Its status from then on; None is the same as before."""
+    """The new status; None if it stays the same."""
     wake_at: float | None = None
     """For a release: when it resumes without an answer, in epoch seconds."""
     outcome: JsonValue = None
-    """For an end: how it ended."""
+    """For an end: the outcome of the run."""
     problem: str | None = None
     """Why it did not end well, as a sentence."""
 

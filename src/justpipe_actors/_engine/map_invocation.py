@@ -24,7 +24,7 @@ DEFAULT_WINDOW = 1024
 """Workers in flight when the map has no ``max_concurrency``."""
 
 ISOLATED_WINDOW = 64
-"""The same in isolated mode, where each of them holds a copy of the state."""
+"""The default window in isolated mode, where each worker holds a copy of the state."""
 
 
 @define(eq=False, repr=False)

@@ -3,7 +3,7 @@
 Messages are made of ids and plain values: a journal can store them as they are, and a
 message in an inbox does not keep a finished run alive.
 
-A message does not change after it was sent.  The classes are not frozen all the same: a
+A message does not change after it was sent.  Nevertheless the classes are not frozen: a
 frozen attrs class assigns each field through ``object.__setattr__``, which takes four
 times as long, and there is one message per step of every run.
 """
@@ -66,7 +66,7 @@ class Expire:
     missing: tuple[str, ...]
     """The parents that had not reported."""
     seconds: float
-    """How long the join was allowed to wait."""
+    """Seconds that the join was allowed to wait."""
     id: int = 0
     """Number of the message in its run, assigned when it is sent."""
 

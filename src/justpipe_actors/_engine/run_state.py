@@ -56,7 +56,7 @@ class ChildOutcome:
     error: Exception | None
     """The exception of its primary failure."""
     step: str | None
-    """Where it failed: a step of the child, ``startup`` or ``shutdown``."""
+    """The part that failed: a step of the child, ``startup`` or ``shutdown``."""
     text: str | None
     """Description of its failure or cancellation."""
     suspended: bool

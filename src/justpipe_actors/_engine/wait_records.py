@@ -85,7 +85,7 @@ class WaitRecords:
     waits: dict[str, WaitRecord] = attrs.field(factory=dict, init=False)
     """Waits of invocations that have not ended, and open ones between steps."""
     counts: dict[str, int] = attrs.field(factory=dict, init=False)
-    """How many invocations have asked, by step and key."""
+    """Number of invocations that have asked, by step and key."""
     results: dict[tuple[int, str], JsonValue] = attrs.field(factory=dict, init=False)
     """Kept results, by invocation and key."""
     keys_of: str | None = attrs.field(default=None, init=False)

@@ -270,7 +270,7 @@ class Plan:
     state_type: object = Any
     """The state's declared type; ``Any`` when none is declared."""
     context_type: object = Any
-    """The same for the context."""
+    """Declared type of the context."""
     migrate: Callable[[Any, str], Any] | None = None
     """Turns a state that another version has stored into this version's form."""
     result_types: Mapping[str, object] = attrs.field(factory=dict, repr=False)

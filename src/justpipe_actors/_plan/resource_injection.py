@@ -75,9 +75,9 @@ class ResourceGraph:
     """
 
     resources: Resources
-    """As they were defined."""
+    """The definitions, by name."""
     nodes: dict[str, ResourceNode] = attrs.field(factory=dict, init=False)
-    """The same, linked."""
+    """The definitions, with their dependencies resolved."""
 
     def __attrs_post_init__(self) -> None:
         for failure in resource_problems(self.resources):

@@ -147,7 +147,7 @@ class EventPublisher:
     keep: Keep | None = attrs.field(default=None, init=False)
     """Keeps events for readers; None when the run can have no readers."""
     keep_token: Keep | None = attrs.field(default=None, init=False)
-    """The same for tokens."""
+    """Keeps tokens for readers; None when the run can have no readers."""
     _seq: int = attrs.field(default=0, init=False)
     _hook_blocked_at: float = attrs.field(default=-inf, init=False)
     _blocking_hooks: frozenset[int] = attrs.field(default=NO_HOOKS, init=False)

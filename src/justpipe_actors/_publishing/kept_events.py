@@ -2,7 +2,7 @@
 
 A run without readers pays one append to a deque for each event, and the events are
 built when they are read (``lazy_events``).  A reader that has read
-everything asks to be told of the next event.  Only that event costs more, because the
+everything asks to be notified of the next event.  Only that event costs more, because the
 reader replaces the append by a function of its own, once::
 
     publisher.keep_in(deque.append)        no reader waits (a list for the first events)

@@ -277,7 +277,7 @@ class RecorderObserver:
         self.recorder.begin(self.wake)
 
     def finish(self, callback: str, argument: object) -> None:
-        """Leave the end to ``wait_finished``, after all other observers were told."""
+        """Leave the end to ``wait_finished``, after all other observers have got it."""
 
     async def wait_finished(self, end: PipelineEndData) -> None:
         """Tell it how the run ended, and wait until that is stored."""
@@ -392,7 +392,7 @@ class ObserverGroup:
         self.abandon()
 
     async def release(self) -> None:
-        """Tell all that the run goes on elsewhere; they are not told of an end."""
+        """Close all observers without an end, because the run continues elsewhere."""
         for member in self.members:
             await member.release()
 

@@ -60,7 +60,7 @@ _logger = logging.getLogger("justpipe_actors")
 
 
 def log_held_up(run_id: str, holders: str) -> None:
-    """Warn that a run was told to end but cannot yet; name what it waits for."""
+    """Warn that the end of a run is delayed, and name what it waits for."""
     _logger.warning(
         "Run %s was told to end but is held up by: %s",
         run_id,
@@ -190,7 +190,7 @@ class RunRequest:
     state: object
     context: object = None
     start: str | None = None
-    """Where to begin, when not at the roots."""
+    """The step to begin with; None is the roots."""
     capacity: int = 1000
     """Events that may wait for the consumer."""
     overflow: str = "block"
@@ -198,7 +198,7 @@ class RunRequest:
     timeout: float | None = None
     """Seconds the actors may work."""
     time_left: float | None = None
-    """What is left of the timeout, if the run was submitted earlier; None is all of it."""
+    """Seconds of the timeout that are left to a run submitted earlier; None is all."""
     token: CancellationToken
     """The pipe's token; the run gets a child of it."""
     hooks: Sequence[EventHook] = ()
@@ -213,7 +213,7 @@ class RunRequest:
     open_journal: Callable[[Run], RunJournal] | None = None
     """Returns the journal of a durable run; None if the run is not durable."""
     journal: str | None = None
-    """Where another process finds the journal of a durable run."""
+    """Location of the journal of a durable run, for other processes."""
     run_id: str = attrs.field(factory=new_run_id)
 
 
@@ -241,9 +241,9 @@ class Run:
     on_read: Callable[[], None] = attrs.field(default=do_nothing, init=False)
     """Called when the reader of an ended run has read FINISH or dropped the stream."""
     end: PipelineEndData | None = attrs.field(default=None, init=False)
-    """How it ended; of a durable run it is known once it is stored."""
+    """The outcome; for a durable run it is known once it is stored."""
     is_ending: bool = attrs.field(default=False, init=False)
-    """Whether FINISH has been built, which says how it ended whatever is asked later."""
+    """Whether FINISH has been built; later requests cannot change the outcome."""
     is_parked: bool = attrs.field(default=False, init=False)
     """Whether it was released because it only waits; its readers go on."""
     released: RunReleased | None = attrs.field(default=None, init=False)

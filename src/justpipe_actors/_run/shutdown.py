@@ -108,7 +108,7 @@ async def _finish(run: Run) -> None:
     run.run_state.metrics.peak_buffered = sink.peak_length
     finish, end = _build_finish(run)
     if journal is not None and not journal.prefix:
-        run.end = None  # it is told when it is stored
+        run.end = None  # it is published when it is stored
         stored = await _run.durable_run.store_end(
             run, end, lambda: _build_end_data(run)
         )
@@ -126,7 +126,7 @@ async def _finish(run: Run) -> None:
 
 
 async def _finish_observers(run: Run, end: PipelineEndData) -> None:
-    """Wait until all observers were told of the end."""
+    """Wait until all observers have received the end."""
     observers = run.publisher.observers
     if run.grace_period is None:
         await observers.finish_alone(end)

@@ -47,7 +47,7 @@ class DurableStream(RunStream):
     """One durable run.
 
     Iterating yields the events that this process publishes for the run; ``wait`` returns
-    its outcome, in whichever process it ended.
+    its outcome, even if it ended in another process.
     """
 
     def __init__(

@@ -149,7 +149,7 @@ class JournalWriter:
         return False
 
     def give_up(self) -> bool:
-        """Try each write once from now on, and report one that fails as refused.
+        """Try each write only once from now on, and refuse the batches of a failed one.
 
         Returns:
             Whether a batch waits for a write.

@@ -66,7 +66,7 @@ class Seam(Enum):
     COMMIT = "commit"
     """A journal's tables have all rows of a batch, uncommitted; of no run."""
     COMMITTED = "committed"
-    """Batches are stored, and the event loop is not told yet; of no run."""
+    """Batches are stored, and the event loop is not notified yet; of no run."""
     ACK = "ack"
     """What waited for stored batches is about to be delivered; of no run."""
 

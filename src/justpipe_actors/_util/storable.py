@@ -23,7 +23,7 @@ class Storable:
     """The classes that one pipe's values may have, and the codecs of its annotations.
 
     Args:
-        types: classes that may stand where no annotation names them.
+        types: classes of values that are allowed although no annotation names them.
         blanks: annotations of values that are not stored and are read as None.
     """
 

@@ -152,7 +152,7 @@ class KnownTypes:
         )
 
     def allow(self, cls: type, coder: Coder) -> None:
-        """Let instances of a class stand where no annotation names it."""
+        """Allow instances of a class although no annotation names it."""
         name = f"{cls.__module__}.{cls.__qualname__}"
         self._by_class[cls] = (name, coder)
         self._by_name[name] = coder

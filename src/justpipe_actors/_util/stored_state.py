@@ -102,7 +102,7 @@ class StateChange:
 
 
 class StateParts:
-    """Remembers the state as it was written, to tell what changed.
+    """Keeps the last written state, to find what has changed since.
 
     Args:
         codec: writes the state.

@@ -16,7 +16,7 @@ def safe_str(value: object, *, typed: bool = False, limit: int | None = None) ->
     Args:
         value: anything.
         typed: put the type's name in front.
-        limit: most characters of the text proper.
+        limit: maximum length of the text without the type's name.
     """
     text = _written(str, "text", value)
     if limit is not None:
@@ -112,7 +112,7 @@ def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
 
 
 def truncate(text: str, limit: int = VALUE_LIMIT) -> str:
-    """Cut a text to so many characters, with an ellipsis for the rest."""
+    """Cut a text to a maximum length, with an ellipsis for the rest."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

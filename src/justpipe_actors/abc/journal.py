@@ -153,7 +153,7 @@ class Journal(Protocol):
         Args:
             worker: number of the worker that takes the runs.
             pipes: only runs of these.
-            limit: at most so many; None is all.
+            limit: maximum number of runs; None is no limit.
             run_id: only this one.
 
         Returns:
@@ -185,7 +185,7 @@ class Journal(Protocol):
         ...
 
     def load(self, run: int) -> list[Commit]:
-        """Return the rows that tell how a run stands: from its last snapshot on."""
+        """Return the rows that a run is restored from: those from its last snapshot on."""
         ...
 
     def items(self, run: int, map: int) -> list[MapItems]:  # noqa: A002 - the map step

@@ -78,11 +78,11 @@ class RunRow:
     worker: int | None = None
     """The worker that has its lease."""
     incarnation: int = 0
-    """How often it was taken up."""
+    """Number of times that it was taken up."""
     wake_at: float | None = None
     """When a waiting run is due without an answer, in epoch seconds."""
     outcome: str | None = None
-    """JSON: how it ended."""
+    """The outcome as JSON; None until it has ended."""
     problem: str | None = None
     """Why it is stuck, or did not end well, as a sentence."""
     forked_from: str | None = None
@@ -199,11 +199,11 @@ class Batch:
     consumed: tuple[int, ...] = ()
     """Signals that this batch has handled."""
     status: RunState | None = None
-    """For a ``release`` and an ``end``: how the run stands afterwards."""
+    """For a ``release`` and an ``end``: the new status of the run."""
     wake_at: float | None = None
     """For a ``release``: when it is due without an answer."""
     outcome: str | None = None
-    """For an ``end``: JSON, how it ended."""
+    """For an ``end``: the outcome as JSON."""
     problem: str | None = None
     """For an ``end``, and a ``release`` to ``stuck``: why, as a sentence."""
 
@@ -280,7 +280,7 @@ class JournaledRun:
     worker: str | None
     """Names the process that has it at work."""
     incarnation: int
-    """How often it was taken up."""
+    """Number of times that it was taken up."""
     created_at: datetime
     """When it was submitted."""
     ended_at: datetime | None = None

@@ -43,7 +43,7 @@ class RunRecorder(Protocol):
     """Called with an interrupt from a user's hook, to end the run; the run sets it."""
 
     journal: str | None
-    """Where the journal of a durable run is; the run sets it."""
+    """Location of the journal of a durable run; the run sets it."""
 
     @property
     def is_full(self) -> bool:

@@ -57,12 +57,12 @@ class DurableFacts:
 
     run: JournaledRun
     journal: str
-    """Where the journal is."""
+    """Location of the journal."""
     asks: tuple[OpenAsk, ...]
     timers: tuple[Timer, ...]
     """The times that it waits for."""
     steps: dict[str, int]
-    """How many invocations of its steps, by name, have begun or are queued."""
+    """Number of invocations that have begun or are queued, by step."""
     copy_of: str | None = None
     """The run that it is a fork, a retry or a resumption of."""
     resumed_by: str | None = None

@@ -53,7 +53,7 @@ class DurableRun:
     state: Any
     context: Any
     journal: str
-    """Where it is kept."""
+    """Path of the journal."""
     run_id: str
     start: str | None
     """Name of the step to begin with; None is the pipe's own."""

@@ -40,7 +40,7 @@ JSON_NAMES: dict[type, str] = {
     dict: "an object",
     types.NoneType: "null",
 }
-"""What JSON calls them."""
+"""Names of the types in JSON."""
 
 
 def json_name_of(value: object) -> str:
@@ -143,7 +143,7 @@ class JsonArgument:
     option: str
     """Such as ``--state``."""
     value: object
-    """What JSON made of it."""
+    """The decoded JSON value."""
 
 
 def read_json(text: str, option: str) -> JsonArgument:
@@ -304,7 +304,7 @@ def _convert_struct(target_type: Any, value: object) -> Any:
 
 
 def _uses_init(target_type: Any) -> bool:
-    """Tell whether only the class's own ``__init__`` knows how to fill it."""
+    """Tell whether an object can only be built by the class's own ``__init__``."""
     return (
         isinstance(target_type, type)
         and inspect.isfunction(_init_of(target_type))

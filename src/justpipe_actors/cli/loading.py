@@ -23,7 +23,7 @@ from .errors import InvalidTarget, suggestion
 
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
-"""Where this package is."""
+"""The folder of this package."""
 
 TARGET_SYNTAX = "Write path/to/file.py:pipe or package.module:pipe."
 

@@ -15,11 +15,11 @@ from .progress import Mark, Progress
 
 
 MAX_FAILURES_SHOWN = 3
-"""How many of the further failures are named."""
+"""Number of further failures that are named."""
 MAX_STEPS_SHOWN = 5
-"""How many of the steps that were at work are named."""
+"""Number of the steps at work that are named."""
 MAX_ERROR_LINES = 10
-"""How many lines of an error's text are shown."""
+"""Number of lines of an error's text that are shown."""
 
 
 @attrs.frozen

@@ -40,7 +40,7 @@ class Row:
     name: str
     """The step, ``owner:inner`` for one of a sub-pipeline."""
     depth: int = 0
-    """How far it is indented: below its map, below its sub."""
+    """Level of indentation: one more for each map and sub around it."""
     started: int = 0
     """Invocations that began."""
     done: int = 0
@@ -73,7 +73,7 @@ class Row:
 
     @property
     def uncounted_maps(self) -> int:
-        """Maps underway that do not know how many items they have."""
+        """Maps at work with an unknown number of items."""
         return sum(count is None for count in self.open_maps.values())
 
     def interrupt(self, gap: float) -> None:
@@ -224,7 +224,7 @@ class Progress:
 
 
 MAX_FAILURES = 20
-"""How many failures are remembered."""
+"""Number of failures that are kept."""
 
 
 def step_failure(event: Event) -> StepFailure:

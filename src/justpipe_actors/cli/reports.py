@@ -1,7 +1,7 @@
 """Figures over many stored runs.  Pure.
 
-A rate has one definition: successes among the runs that have ended.  Runs that are still
-running, were abandoned or suspended are counted, and belong to neither side.
+A rate has one definition: successes among the runs that have ended.  Runs that are
+still running, were abandoned or suspended are counted, and do not affect the rate.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class RunStatistics:
     counts: dict[str, int]
     """Number of runs by status."""
     durations: Durations | None
-    """None if no run has one."""
+    """Durations of the runs; None if no run has one."""
     pipelines: dict[str, int]
     """Number of runs by pipeline, the most first."""
     daily: dict[date, int]

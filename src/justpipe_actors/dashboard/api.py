@@ -32,7 +32,7 @@ from .serializers import (
 
 
 PREVIEWED = 20
-"""How many runs the preview of a cleanup names."""
+"""Number of runs that the preview of a cleanup names."""
 
 
 class DashboardAPI:

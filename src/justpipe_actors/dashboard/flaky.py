@@ -1,4 +1,4 @@
-"""Steps of a pipeline that failed or were tried again, and succeeded all the same.
+"""Flaky steps of a pipeline: they failed or were tried again, and also succeeded.
 
 A step is flaky when it succeeded after further tries, or failed in some runs and
 succeeded in others.

@@ -40,7 +40,7 @@ class LiveData:
     snapshot: Any
     """What ``snapshot()`` returned."""
     stuck: tuple[Any, ...]
-    """Where the runs wait that are shown."""
+    """The lines in which the runs that are shown wait."""
     health: Any
     """What ``health()`` returned."""
     now: float

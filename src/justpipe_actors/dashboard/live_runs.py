@@ -1,7 +1,7 @@
 """The supervisor's active runs, stored or not, from its event buffers.
 
 A run that is not stored has a page, too: the page begins with the buffered events, and
-a GAP stands for the dropped ones.  Events are batched for a tenth of a second, so that
+with a GAP in the place of the dropped ones.  Events are batched for a tenth of a second, so that
 a stream of tokens needs few messages.  A slow reader never delays the run.
 """
 

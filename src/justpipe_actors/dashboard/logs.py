@@ -29,11 +29,11 @@ class LogFilter:
     """Which log records of a run are requested."""
 
     level: int = logging.NOTSET
-    """At least as severe as this."""
+    """Only records with at least this level."""
     steps: tuple[str, ...] = ()
-    """Only of these steps."""
+    """Only records of these steps."""
     text: str = ""
-    """Occurs in the message, the traceback or the name of the logger."""
+    """Text that the message, the traceback or the name of the logger must contain."""
     after: int = 0
     """Only records with higher numbers."""
     limit: int = PAGE
@@ -97,7 +97,7 @@ class KeptLogs:
 
 
 LogSource = StoredLogs | KeptLogs
-"""Where the log records of one run come from."""
+"""The source of the log records of one run."""
 
 
 def check_logs(site: Site) -> None:

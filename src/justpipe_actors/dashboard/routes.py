@@ -295,7 +295,7 @@ class Address:
     """A path and its handler."""
 
     path: str
-    """As Starlette writes it."""
+    """The path in the syntax of Starlette."""
     handler: Handler
     """Returns the response to a request."""
     method: str = "GET"

@@ -63,7 +63,7 @@ class EventFilter:
     after: int = 0
     """Only events with higher numbers."""
     limit: int = 500
-    """At most so many."""
+    """Maximum number of events."""
     payload: str = "cut"
     """``none``, ``cut`` or ``full``."""
 

@@ -37,7 +37,7 @@ class Term:
     key: str
     """One of ``KEYS``."""
     value: str
-    """What it is compared with."""
+    """The value to compare with."""
     is_excluded: bool
     """Whether runs that match are left out."""
 

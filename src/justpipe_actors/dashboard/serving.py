@@ -78,7 +78,7 @@ async def serve_app(
         app: what ``create_app`` returned.
         listener: where; it is closed in the end.
         stopping: returns when the server shall stop.
-        task_status: told when connections are accepted.
+        task_status: notified when connections are accepted.
     """
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]

@@ -35,7 +35,7 @@ STORE_TIMEOUT = 30.0
 """Seconds that a store query may take."""
 
 ACTIONS = frozenset({"answer", "cancel", "redrive", "start", "cleanup"})
-"""What a dashboard can be allowed to do."""
+"""Names of the actions that can be enabled."""
 
 
 @attrs.define(eq=False)
@@ -43,17 +43,17 @@ class Site:
     """One dashboard."""
 
     registry: PipelineRegistry
-    """Where stored runs are."""
+    """Finds the stored runs."""
     supervisor: Supervisor | None = None
     """The supervisor that shows live runs; None if there is none."""
     journal: Journal | None = None
-    """Where durable runs are."""
+    """The journal of durable runs; None if there is none."""
     actions: frozenset[str] = frozenset()
-    """What may be done."""
+    """Names of the enabled actions."""
     title: str = "justpipe_actors"
     """The name that pages show."""
     rules: Rules = attrs.field(factory=Rules)
-    """What the guard lets in."""
+    """The rules by which the guard accepts requests."""
     user: Callable[[HTTPConnection], str | None] | None = None
     """Names the user of a request."""
     has_payloads: bool = True

@@ -29,7 +29,7 @@ SPAN_COLUMNS = (
     "cause",
     "tries",
 )
-"""What the cells of a span's row are, in their order."""
+"""Names of the cells of a span's row, in order."""
 
 EVENT_COLUMNS = (
     "seq",
@@ -45,7 +45,7 @@ EVENT_COLUMNS = (
     "parent",
     "tries",
 )
-"""What the cells of an event's row in a stream are, in their order."""
+"""Names of the cells of an event's row in a stream, in order."""
 
 
 def spans_of_stored(events: Iterable[StoredEvent]) -> list[Span]:

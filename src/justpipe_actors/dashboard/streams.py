@@ -91,7 +91,7 @@ class Feed:
     source: Source
     """Makes the texts."""
     number: int = attrs.field(default=0, init=False)
-    """How many texts there have been."""
+    """Number of texts so far."""
     text: str = attrs.field(default="", init=False)
     """The latest text."""
     readers: int = attrs.field(default=0, init=False)

@@ -25,7 +25,7 @@ def insert_commit(connection: sqlite3.Connection, batch: Batch, at: float) -> bo
 def is_stored(connection: sqlite3.Connection, batch: Batch) -> bool:
     """Return whether the row of a batch's number is this batch's own.
 
-    A writer that was not told that its transaction is committed stores it again.
+    A writer that does not know that its transaction is committed stores it again.
     """
     row = connection.execute(
         "SELECT kind, delta, state FROM commits WHERE run = ? AND n = ?",

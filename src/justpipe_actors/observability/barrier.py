@@ -90,7 +90,7 @@ class BarrierState:
     waiting_barriers: dict[str, WaitingBarrier] = attrs.field(factory=dict)
     """Joins that wait, by name."""
     worker_activity: dict[str, float] = attrs.field(factory=dict)
-    """When each running step began."""
+    """Start time of each running step, by name."""
     warned_barriers: set[str] = attrs.field(factory=set)
     """Joins that were reported as slow or hanging."""
 

@@ -50,9 +50,9 @@ class Change:
     """One difference."""
 
     path: str
-    """Where: ``user.tags[2]``; for the whole value it is empty."""
+    """Path of the value, such as ``user.tags[2]``; empty for the whole value."""
     before: Any
-    """What was there; ``ABSENT`` if nothing was."""
+    """The previous value; ``ABSENT`` if there was none."""
     after: Any
     """The value now; ``ABSENT`` if there is none."""
 

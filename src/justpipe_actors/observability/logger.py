@@ -53,7 +53,7 @@ SEVERITIES: Final[Mapping[EventType, int]] = {
     EventType.CANCELLED: logging.WARNING,
     EventType.STEP_ERROR: logging.ERROR,
 }
-"""How severe an event is; those not named are for DEBUG."""
+"""Log levels of events; events that are not listed have the level DEBUG."""
 
 GREY, BOLD, RESET = "\x1b[90m", "\x1b[1m", "\x1b[0m"
 RED, YELLOW, CYAN, GREEN = "\x1b[91m", "\x1b[93m", "\x1b[96m", "\x1b[92m"
@@ -241,7 +241,7 @@ MAX_ERRORS_KEPT = 100
 """Maximum number of errors per run to remember, to avoid logging them twice."""
 
 LEVEL_NAMES: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
-"""What the level may be."""
+"""Allowed names of the level."""
 
 
 class StreamLogSink:

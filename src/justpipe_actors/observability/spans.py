@@ -77,7 +77,7 @@ class Span:
     attempt: int = 1
     """Which try it was."""
     depth: int = 0
-    """How many maps and sub-pipelines are around it."""
+    """Number of maps and sub-pipelines around it."""
     owner: str | None = None
     """The map or sub invocation it works for, else its own id."""
     first_seq: int | None = None

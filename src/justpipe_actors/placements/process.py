@@ -28,7 +28,7 @@ class ProcessPlacement:
     of state and context are merged in the owner's process.
 
     Args:
-        workers: most processes at once; None is the number of cores.
+        workers: maximum number of processes; None is the number of cores.
         max_calls: calls after which a process is replaced; None never.
 
     Raises:

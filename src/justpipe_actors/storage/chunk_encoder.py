@@ -143,7 +143,7 @@ class Encoder:
 
     run_id: str
     policy: StatePolicy
-    """How much of the state is stored."""
+    """The part of the state that is stored."""
     limit: int
     """Characters of one payload."""
     _last_states: dict[str | None, LastState] = attrs.field(factory=dict, init=False)

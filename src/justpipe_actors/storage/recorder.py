@@ -239,7 +239,7 @@ class Recorder:
     is_hooked: bool = attrs.field(default=False, init=False)
     """Whether users' hooks may have rewritten events."""
     journal: str | None = attrs.field(default=None, init=False)
-    """Where the journal of a durable run is."""
+    """Location of the journal of a durable run."""
     is_writer_notified: bool = attrs.field(default=False, init=False)
     """Whether the writer was notified of queued events."""
     is_flush_requested: bool = attrs.field(default=False, init=False)

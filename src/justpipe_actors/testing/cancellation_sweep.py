@@ -187,7 +187,7 @@ def cancel_everywhere(
     Args:
         pipe: the pipe, or a harness with mocks in place.
         state: makes the state of a run.
-        check: is told what a run did before it was stopped and while it was; raises, or
+        check: receives what a run did before it was stopped and while it was; raises, or
             returns False, when that is wrong.
         how: ways of stopping.
         steps: the steps to stop at; all by default.

@@ -54,7 +54,7 @@ class _Ended:
 
     end: PipelineEndData
     state: Any
-    """As JSON data."""
+    """The state as JSON data."""
     copies: Sequence[bytes]
     """Copies of the journal, one after each transaction."""
 

@@ -44,7 +44,7 @@ class VisualNode:
     is_map_target: bool = False
     """Runs once for every item of a map."""
     barrier_type: BarrierType = BarrierType.ALL
-    """How many parents it waits for."""
+    """Whether it waits for all parents or for any."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """For renderers; not serialized.  ``doc`` is the first line of the docstring."""
     sub_graph: VisualAST | None = None
@@ -82,9 +82,9 @@ class VisualEdge:
     label: str | None = None
     """The value for which a switch takes this edge, or ``dynamic``."""
     is_map_edge: bool = False
-    """From a map to its worker."""
+    """Whether it leads from a map to its worker."""
     is_dynamic: bool = False
-    """Read off the step's answers, or declared: it *may* go there."""
+    """Whether it is a possible result of a function, so it *may* be taken."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-style data."""
@@ -107,7 +107,7 @@ class VisualExit:
     label: str | None = None
     """The value for which its switch stops."""
     is_dynamic: bool = False
-    """Read off a function's answers."""
+    """Whether it is a possible result of a function."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-style data."""
@@ -146,13 +146,13 @@ class VisualAST:
     edges: list[VisualEdge]
     """Static ones, then maps, switches, dynamic ones; each in order of registration."""
     parallel_groups: list[ParallelGroup]
-    """One for every step with several successors."""
+    """One group for every step with several successors."""
     startup_hooks: list[str] = field(default_factory=list)
     """Names of the hooks, in order."""
     shutdown_hooks: list[str] = field(default_factory=list)
     """Names of the hooks, in order."""
     exits: list[VisualExit] = field(default_factory=list)
-    """Where ``Stop`` ends the run."""
+    """Steps that end the run with ``Stop``."""
 
     @property
     def connected(self) -> list[VisualNode]:

@@ -147,7 +147,7 @@ def _hexagon(at: Point, width: float, height: float) -> str:
 def _kind_marks(
     node: VisualNode, at: Point, width: float, height: float, paint: Paint
 ) -> Iterator[str]:
-    """Yield what tells the kind at a glance, besides shape and colour."""
+    """Yield the marks that show the kind of a figure, besides shape and colour."""
     left, right = at.x - width / 2, at.x + width / 2
     top, bottom = at.y - height / 2, at.y + height / 2
     line = f'fill="none" stroke="{paint.stroke}" stroke-width="1.4"'

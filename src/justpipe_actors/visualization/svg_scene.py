@@ -38,7 +38,7 @@ class SceneEdge:
     style: EdgeStyle
     """How the line is drawn, by what it means."""
     text: str = ""
-    """What is written on it."""
+    """Text on the line."""
 
 
 def scene_edges(ast: VisualAST) -> Iterator[SceneEdge]:
@@ -137,7 +137,7 @@ _PADDING = {
 
 
 class FigureKind(Enum):
-    """What a figure stands for."""
+    """The kind of node that a figure shows."""
 
     NODE = "node"
     START = "start"
@@ -147,7 +147,7 @@ class FigureKind(Enum):
 
 
 class Axis(Enum):
-    """Where a drawing runs to; the layout always runs down and is turned."""
+    """Direction of a drawing; the layout always runs down and is rotated afterwards."""
 
     DOWN = "down"
     RIGHT = "right"
@@ -177,17 +177,17 @@ class Figure:
     box: Box
     """Its size, in the drawing's own direction."""
     kind: FigureKind
-    """What it stands for."""
+    """The kind of node that it shows."""
     text: str = ""
-    """What is written in it."""
+    """Text in the figure."""
     node: VisualNode | None = None
-    """The step, when it stands for one."""
+    """The step that it shows; None for other figures."""
     child_scene: Scene | None = None
     """The picture of its child pipe."""
     is_late_root: bool = False
-    """Whether it begins with the run, and stands too far below to draw a line to."""
+    """Whether it is a first step too far below the start to draw a line to it."""
     is_early_end: bool = False
-    """Whether a path ends in it, too far above the end to draw a line to that."""
+    """Whether it is a last step too far above the end to draw a line to that."""
 
     @property
     def stack_offset(self) -> float:
@@ -208,7 +208,7 @@ class Scene:
     lines: Sequence[Line]
     """Downwards; they are turned when they are drawn."""
     edges: Mapping[int, SceneEdge]
-    """What each line is, by the id of its link."""
+    """Style and text of each line, by the id of its link."""
     width: float
     """Pixels."""
     height: float

@@ -55,7 +55,7 @@ class CleanupOptions(Selection):
     older_than: float | None
     """Days since they began."""
     keep: int
-    """How many of each pipeline's newest stay."""
+    """Number of the newest runs of each pipeline that are kept."""
     dry_run: bool
     """Whether to stop before anything is deleted."""
     yes: bool

@@ -30,9 +30,9 @@ class DashboardOptions:
     """What the command was asked for."""
 
     registry: PipelineRegistry
-    """Where runs are stored."""
+    """Finds the stored runs."""
     journal: str | None
-    """Where durable runs are."""
+    """Path of the journal of durable runs."""
     host: str
     """Address that the server listens at."""
     port: int | None

@@ -51,7 +51,7 @@ class RunOptions:
     persist: bool
     """Whether to store the run even if its pipe does not."""
     storage: str | None
-    """Where to store it."""
+    """Storage root for the run."""
     style: Style | None
     """How to show progress; None chooses by the kind of output."""
     has_state: bool

@@ -46,7 +46,7 @@ from ..reports import parse_json_or_text, run_to_json
 
 
 MAX_FAILURES_SHOWN = 3
-"""Failures that are told in full."""
+"""Number of failures that are shown in full."""
 
 
 @click.command("show")
@@ -68,7 +68,7 @@ def command(
     has_commits: bool,
     is_json: bool,
 ) -> None:
-    """Show a stored run: how it stands, what its steps did, what went wrong.
+    """Show a stored run: its status, its steps and its failures.
 
     RUN_ID is an id, how one begins, or last (last~1 is the run before).
     """

@@ -94,9 +94,9 @@ async def _find_run(
     *,
     wait: bool,
 ) -> tuple[AnnotatedRun, StorageBackend]:
-    """Return the run that is meant, and wait for it if that is wanted.
+    """Return the requested run; with ``wait``, wait until it is there.
 
-    A run that began and ended between two looks is one that was waited for.
+    Waiting also finds a run that began and ended between two reads of the store.
     """
     since = datetime.now(UTC) if wait else None
     while True:

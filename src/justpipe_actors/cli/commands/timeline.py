@@ -18,7 +18,7 @@ from ..progress import stored_events
 
 
 FORMATS = ("ascii", "html", "mermaid", "chrome")
-"""How a timeline can be drawn."""
+"""Formats of a timeline."""
 
 NON_TERMINAL_WIDTH = 100
 """Columns when the output is no terminal."""

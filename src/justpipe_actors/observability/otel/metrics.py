@@ -48,7 +48,7 @@ class _Measurement:
     """The readings of one snapshot."""
 
     taken_at: float
-    """When, on the monotonic clock."""
+    """Time of the snapshot, on the monotonic clock."""
     readings: tuple[Reading, ...]
 
 

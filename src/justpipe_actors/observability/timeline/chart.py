@@ -17,11 +17,11 @@ class Chart:
     name: str
     """Name of the pipe."""
     start: float
-    """Where the window begins, in seconds since the epoch."""
+    """Start of the window, in seconds since the epoch."""
     end: float
-    """Where the window ends, in the same seconds."""
+    """End of the window, in seconds since the epoch."""
     spans: tuple[Span, ...]
-    """In order of their starts."""
+    """The spans, ordered by their starts."""
     longest: Span | None
     """The span that took longest, of those that are not made of others."""
     dropped: int = 0

@@ -184,7 +184,7 @@ BAR_CHARACTERS: Final = {
     SpanStatus.INTERRUPTED: "░",
     SpanStatus.UNFINISHED: "░",
 }
-"""What a bar is made of."""
+"""The character that a bar consists of, by status."""
 
 STATUS_MARKS: Final = {
     SpanStatus.DONE: " ",
@@ -194,7 +194,7 @@ STATUS_MARKS: Final = {
     SpanStatus.INTERRUPTED: "!",
     SpanStatus.UNFINISHED: "…",
 }
-"""What stands between the name and the bar."""
+"""The mark between the name and the bar, by status."""
 
 
 def render_rows(chart: Chart, width: int, max_spans: int) -> str:
@@ -203,7 +203,7 @@ def render_rows(chart: Chart, width: int, max_spans: int) -> str:
     Args:
         chart: what to draw.
         width: columns in all.
-        max_spans: spans to draw; of the others only the number is told.
+        max_spans: spans to draw; only the number of the others is shown.
     """
     width = min(max(width, MIN_WIDTH), MAX_WIDTH)
     columns = width - RESERVED_COLUMNS

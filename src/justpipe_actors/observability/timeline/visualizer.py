@@ -31,7 +31,7 @@ class TimelineEvent(NamedTuple):
     stage: str
     """The step, or ``system``."""
     timestamp: float
-    """When, in seconds since the epoch."""
+    """Time of the event, in seconds since the epoch."""
 
 
 @attrs.define(eq=False)

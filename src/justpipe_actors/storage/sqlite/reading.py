@@ -241,7 +241,7 @@ FROM runs r JOIN chunks c ON c.run = r.id
 WHERE r.run_id = :run_id AND c.last > :after
 ORDER BY c.first
 """
-"""What a run's chunks say without their payloads."""
+"""The chunks of a run without their payloads."""
 
 CHUNK_WITH_EVENT = f"""{_CHUNK_COLUMNS}
     AND c.first <= :seq AND c.last >= :seq

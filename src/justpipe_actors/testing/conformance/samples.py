@@ -18,7 +18,7 @@ Check = Callable[[StorageBackend], None]
 """A claim about stores, given a new and empty one."""
 
 START_TIME = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
-"""When everything begins."""
+"""Start time of the sample runs."""
 
 SUCCESS = PipelineTerminalStatus.SUCCESS
 FAILED = PipelineTerminalStatus.FAILED

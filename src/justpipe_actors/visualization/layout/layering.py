@@ -162,7 +162,7 @@ class Vertex:
     below: list[Vertex] = attrs.field(factory=list)
     """Vertices of the layer below with a line from this one."""
     position: int = 0
-    """Where in its layer, from the left."""
+    """Index in its layer, from the left."""
     x: float = 0.0
     """Centre."""
 
@@ -187,7 +187,7 @@ class LayeredGraph:
     """All vertices, in layers."""
 
     layers: list[list[Vertex]]
-    """From top to bottom; each from left to right."""
+    """The layers from top to bottom; each from left to right."""
     chains: list[Chain]
     """One for every arc."""
 

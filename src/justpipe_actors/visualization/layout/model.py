@@ -53,7 +53,7 @@ class Line:
 
     link: Link
     points: Sequence[Point]
-    """From the border of the source to that of the target."""
+    """Points from the border of the source to that of the target."""
     label: Point | None = None
     """Centre of its text."""
 
