@@ -193,7 +193,7 @@ class Dispatcher:
             self._hand_over()
             self._restarts += 1
             _logger.exception(
-                "A receiver broke between two messages; another one goes on"
+                "A dispatcher task failed between two messages; another one goes on"
             )
         except BaseException:  # noqa: ASYNC103 - re-raised unless the task can go on
             self._hand_over()  # another task must process the rest of the queue

@@ -273,7 +273,10 @@ def failure_of(invocation: Invocation, error: BaseException) -> FailStep | None:
 def _add_killed_dead_letter(invocation: Invocation) -> None:
     killed = DispatcherTaskKilled(invocation.node.name)
     invocation.run_state.system.add_dead_letter(
-        invocation.run_state, invocation.message, "its receiver was killed", killed
+        invocation.run_state,
+        invocation.message,
+        "its dispatcher task was killed",
+        killed,
     )
 
 
