@@ -197,7 +197,7 @@ def test_a_wave_names_each_step_that_can_no_longer_start() -> None:
         ("pruned", {"s": B, "t": P}),
         ("silent", {}),
     ):
-        wave.entries[name] = StepEntry(None, ("s", "t"))
+        wave.add_entry(name, StepEntry(None, ("s", "t")))
         wave.entries[name].router_reports.update(said)
     wave.start("started")
 
@@ -210,8 +210,8 @@ def test_a_wave_names_the_joins_that_wait() -> None:
     """A join waits from the first report of a parent until its decision."""
     wave = Wave(1)
     for name in ("waits", "untouched", "open"):
-        wave.entries[name] = StepEntry(JoinGate(("p", "q")), ())
-    wave.entries["no_join"] = StepEntry(None, ("s",))
+        wave.add_entry(name, StepEntry(JoinGate(("p", "q")), ()))
+    wave.add_entry("no_join", StepEntry(None, ("s",)))
     for name, parents in (("waits", "p"), ("open", "pq")):
         gate = wave.entries[name].gate
         assert gate is not None

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from .._util.sync import LoopEvent
-
 
 Work = Coroutine[Any, Any, object]
 """The coroutine of a task."""
@@ -301,10 +299,7 @@ class AsyncioLoop(Loop):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.now = _clock_of(self._loop)
-
-    def new_loop_event(self) -> LoopEvent:
-        """Return a signal that one task can wait for."""
-        return _FutureSignal(self._loop)
+        self.new_loop_event = partial(_FutureSignal, self._loop)
 
     def new_scope(self) -> anyio.CancelScope:
         """Return a cancel scope for a block of the current task."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from anyio import CancelScope
     from anyio.abc import TaskGroup
 
-    from .._util.sync import LoopEvent
-
 
 _logger = logging.getLogger("justpipe_actors")
 mark_functions(trio.lowlevel.enable_ki_protection, trio.lowlevel.disable_ki_protection)
@@ -111,10 +109,7 @@ class TrioLoop(Loop):
         self._token = trio.lowlevel.current_trio_token()
         # The clock's own: ``trio.current_time`` looks it up at each call.
         self.now = trio.lowlevel.current_clock().current_time
-
-    def new_loop_event(self) -> LoopEvent:
-        """Return a signal that one task can wait for."""
-        return trio.Event()
+        self.new_loop_event = trio.Event
 
     def new_scope(self) -> CancelScope:
         """Return a cancel scope for a block of the current task.

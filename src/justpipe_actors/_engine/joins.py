@@ -145,6 +145,10 @@ NO_STEPS: frozenset[str] = frozenset()
 """No step.  perf: each empty set is an object of 216 bytes (scale, idle run)."""
 
 
+_NO_ENTRIES: dict[str, StepEntry] = {}
+"""Shared table of all waves without a join so far; it stays empty."""
+
+
 @define(eq=False, repr=False)
 class Wave:
     """The state of one pass."""
@@ -161,7 +165,7 @@ class Wave:
     """The cycle of the plan that it is a lap of, when that is known."""
     started: set[str] = attrs.field(factory=set)
     """Steps that have started in it."""
-    entries: dict[str, StepEntry] = attrs.field(factory=dict)
+    entries: dict[str, StepEntry] = _NO_ENTRIES
     """Ways into steps, for those that were told of."""
     live_count: int = 0
     """Messages and invocations of this wave, and laps in it."""
@@ -171,6 +175,12 @@ class Wave:
     def start(self, step: str) -> None:
         """Note that a step starts in it."""
         self.started.add(step)
+
+    def add_entry(self, step: str, entry: StepEntry) -> None:
+        """Note the ways into a step that was told of."""
+        if self.entries is _NO_ENTRIES:
+            self.entries = {}
+        self.entries[step] = entry
 
     def started_so_far(self) -> frozenset[str]:
         """Return the steps that have started in it and before it."""

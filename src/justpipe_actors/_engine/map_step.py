@@ -57,7 +57,7 @@ async def run_map(mapping: MapInvocation) -> StepResult:
         if mapping.check is not None and mapping.check.left:
             problem = await _skip_seen(mapping, mapping.check)
         item = _END if problem is not None else await _pull(mapping)
-        invocation.run_state.maps[invocation_id] = mapping
+        invocation.run_state.add_map(invocation_id, mapping)
         if journal is not None:
             journal.maps.open(mapping)
         _publish_start(mapping)

@@ -235,7 +235,7 @@ def restore_log(run_state: RunState, saved: SavedRun) -> None:
         run_state.failures.add(Failure(kind, reason, error, one["step"]))
     for step, kind_, parents, message, count in saved.diagnostics:
         one_ = Diagnostic(step, kind_, tuple(parents), message)
-        run_state.diagnostic_counts[one_] = count
+        run_state.count_diagnostic(one_, count)
 
 
 def _restore_waves(journal: RunJournal, saved: SavedRun) -> None:
@@ -264,7 +264,7 @@ def _restore_waves(journal: RunJournal, saved: SavedRun) -> None:
             reports = value.get("r", {})
             entry.router_reports = {name: Report(one) for name, one in reports.items()}
             entry.dead = value.get("x", False)
-            waves[number].entries[step] = entry
+            waves[number].add_entry(step, entry)
 
 
 def _restore_gate(node: Node, value: Fields) -> JoinGate | None:
@@ -395,7 +395,7 @@ def _restore_maps(journal: RunJournal, saved: SavedRun) -> None:
             record.digest = _Seen(value["h"])
         journal.maps.records[number] = record
         if is_open:
-            run_state.maps[invocation_id] = mapping
+            run_state.add_map(invocation_id, mapping)
             journal.maps.reopened[number] = record
     for number in _maps_of_failed(saved):
         journal.maps.records[number].is_kept = True

@@ -84,7 +84,8 @@ def arm_timer(run_state: RunState, wave: Wave, node: Node, gate: JoinGate) -> No
 def start_timer(run_state: RunState, wave: Wave, node: Node, due: float) -> None:
     """Start a join's timer; it holds a token until the join is decided or is due."""
     armed_at = due - (node.barrier_timeout or 0)
-    timer = run_state.timers[node.name, wave.number] = BarrierTimer(armed_at)
+    timer = BarrierTimer(armed_at)
+    run_state.add_timer(node.name, wave.number, timer)
     run_state.acquire_token()
     run_state.metrics.count_task_start()
     if run_state.journal is not None:
@@ -408,7 +409,8 @@ def _record_report(
     wave = delivery.wave
     entry = wave.entries.get(target.name)
     if entry is None:
-        entry = wave.entries[target.name] = _new_entry(target)
+        entry = _new_entry(target)
+        wave.add_entry(target.name, entry)
     if run_state.journal is not None:
         run_state.journal.touch("d", wave.number, target.name)
     gate = entry.gate

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -83,6 +83,13 @@ class BarrierTimer:
     """Its timer in the actor system; None until it is started."""
 
 
+_NO_ENTRIES: dict[Any, Any] = {}
+"""Shared table of all runs that have no entries yet; it stays empty.
+
+perf: a run that waits has no maps, timers or diagnostics (scale, idle run).
+"""
+
+
 @define(eq=False, repr=False)
 class RunState:
     """The shared state of one run."""
@@ -133,12 +140,16 @@ class RunState:
     """Messages sent so far, which is the number of the last one."""
     active_invocations: set[Invocation] = attrs.field(factory=set, init=False)
     """Invocations that are running."""
-    maps: dict[str, MapInvocation] = attrs.field(factory=dict, init=False)
+    maps: dict[str, MapInvocation] = attrs.field(default=_NO_ENTRIES, init=False)
     """Running maps, by invocation id."""
-    timers: dict[tuple[str, int], BarrierTimer] = attrs.field(factory=dict, init=False)
+    timers: dict[tuple[str, int], BarrierTimer] = attrs.field(
+        default=_NO_ENTRIES, init=False
+    )
     """Barrier timers by join and wave."""
     failures: FailureLog = attrs.field(factory=FailureLog, init=False)
-    diagnostic_counts: dict[Diagnostic, int] = attrs.field(factory=dict, init=False)
+    diagnostic_counts: dict[Diagnostic, int] = attrs.field(
+        default=_NO_ENTRIES, init=False
+    )
     """Joins that did not run, with the number of passes."""
     blocking_steps: frozenset[str] = attrs.field(default=NO_STEPS, init=False)
     """Steps that were reported for blocking the event loop."""
@@ -256,13 +267,15 @@ class RunState:
 
     def add_diagnostic(self, diagnostic: Diagnostic) -> None:
         """Record a join that did not run."""
-        if (
-            diagnostic in self.diagnostic_counts
-            or len(self.diagnostic_counts) < DIAGNOSTICS_KEPT
-        ):
-            self.diagnostic_counts[diagnostic] = (
-                self.diagnostic_counts.get(diagnostic, 0) + 1
-            )
+        count = self.diagnostic_counts.get(diagnostic, 0)
+        if count or len(self.diagnostic_counts) < DIAGNOSTICS_KEPT:
+            self.count_diagnostic(diagnostic, count + 1)
+
+    def count_diagnostic(self, diagnostic: Diagnostic, count: int) -> None:
+        """Note how often the same join did not run."""
+        if self.diagnostic_counts is _NO_ENTRIES:
+            self.diagnostic_counts = {}
+        self.diagnostic_counts[diagnostic] = count
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
@@ -343,6 +356,18 @@ class RunState:
         """Return the error to raise after FINISH, and clear it."""
         error, self.abort_error = self.abort_error, None
         return error
+
+    def add_map(self, invocation_id: str, mapping: MapInvocation) -> None:
+        """Note that a map is at work."""
+        if self.maps is _NO_ENTRIES:
+            self.maps = {}
+        self.maps[invocation_id] = mapping
+
+    def add_timer(self, join: str, wave: int, timer: BarrierTimer) -> None:
+        """Note the timer of a join."""
+        if self.timers is _NO_ENTRIES:
+            self.timers = {}
+        self.timers[join, wave] = timer
 
     def stop_timer(self, join: str, wave: int) -> None:
         """Stop a join's timer and release its token; without a timer, do nothing."""

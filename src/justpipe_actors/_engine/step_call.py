@@ -41,6 +41,7 @@ from .._plan.step_results import (
 )
 from .._util import failpoints
 from .._util.failpoints import Seam
+from .._util.sync import bound
 from .._util.text import safe_repr
 from ..errors import (
     ChildRunFailed,
@@ -281,7 +282,7 @@ def drive(
         pending.coroutine,
         pending.trap,
         _resume_failpoint(invocation),
-        partial(warn_of_blocking, invocation),
+        bound(warn_of_blocking, invocation),
     )
 
 
@@ -301,7 +302,7 @@ async def resolve_step_value(
             invocation.variables,
             invocation.coroutine,
             _resume_failpoint(invocation),
-            partial(warn_of_blocking, invocation),
+            bound(warn_of_blocking, invocation),
         )
     finally:
         invocation.coroutine = None

@@ -91,7 +91,7 @@ def _drive(
     after_wait: AfterWait | None = None,
     on_block: OnBlock | None = None,
 ) -> Generator[Any, Any, object]:
-    run = variables.run
+    # perf: a local name for ``variables.run`` would take 144 bytes (scale, idle run).
     try:
         if trap is _NOT_BEGUN:
             trap = _begin(variables, coroutine, on_block)
@@ -102,13 +102,13 @@ def _drive(
                 if after_wait is not None:
                     yield from after_wait().__await__()
             except GeneratorExit:
-                run(coroutine.close)
+                variables.run(coroutine.close)
                 raise
             except BaseException as error:  # noqa: BLE001, ASYNC103 - thrown on into the coroutine
-                trap = run(_throw, coroutine, error)
+                trap = variables.run(_throw, coroutine, error)
             else:
                 began = monotonic()
-                trap = run(_send, coroutine, answer)
+                trap = variables.run(_send, coroutine, answer)
             finally:
                 if on_block is not None and monotonic() - began > BLOCKING_LIMIT:
                     on_block(monotonic() - began)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from .._util.lazy_classes import define, frozen
 from .._util.text import safe_str
 from ..errors import PipelineCancelled
@@ -81,11 +79,15 @@ class TerminationCause:
     """Steps that were at work, sorted."""
 
 
+_NO_FAILURES: list[Failure] = []
+"""Shared list of all runs without a failure so far; it stays empty."""
+
+
 @define(eq=False, repr=False)
 class FailureLog:
     """The failures of one run."""
 
-    failures: list[Failure] = attrs.field(factory=list)
+    failures: list[Failure] = _NO_FAILURES
     """The first ``MAX_KEPT_FAILURES`` of them."""
     dropped: int = 0
     """Number of later failures, which are counted and not kept."""
@@ -94,6 +96,8 @@ class FailureLog:
 
     def add(self, failure: Failure) -> None:
         """Add one more failure."""
+        if self.failures is _NO_FAILURES:
+            self.failures = []
         if len(self.failures) < MAX_KEPT_FAILURES:
             self.failures.append(failure)
         else:

@@ -35,6 +35,9 @@ _NO_EVENTS: deque[Event] = deque(maxlen=0)
 perf: a queue takes 760 bytes (``python -m tests.benchmarks.scale``, idle run).
 """
 
+_NO_WRITERS: list[anyio.Event] = []
+"""Shared list of all buffers that no producer has waited for; it stays empty."""
+
 EVENTS_PER_TURN = 256
 """Events read without waiting before the consumer yields to other tasks."""
 
@@ -64,7 +67,7 @@ class EventBuffer:
     _events: deque[Event] = attrs.field(factory=deque, init=False)
     _reader: Wakeup = attrs.field(init=False)
     _limit: float = attrs.field(init=False)
-    _writers: list[anyio.Event] = attrs.field(factory=list, init=False)
+    _writers: list[anyio.Event] = attrs.field(default=_NO_WRITERS, init=False)
     _ended: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _turn: int = attrs.field(default=0, init=False)
@@ -108,6 +111,8 @@ class EventBuffer:
             await checkpoint()
         while self._is_at_capacity():
             writable = anyio.Event()
+            if self._writers is _NO_WRITERS:
+                self._writers = []
             self._writers.append(writable)
             try:
                 await writable.wait()

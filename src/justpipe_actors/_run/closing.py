@@ -20,7 +20,7 @@ async def wait_done(run: Run) -> None:
     Ctrl-C, which trio raises here, is raised after that; a second one at once.
     """
     try:
-        await run.done.wait()
+        await run.done.wait(run.loop.new_loop_event)
     except (anyio.get_cancelled_exc_class(), KeyboardInterrupt):
         # perf: a shield costs as much as all the rest, and is rarely needed.
         with anyio.CancelScope(shield=True):

@@ -247,7 +247,13 @@ class RunStream(Generic[StateT_co]):
         """
         if self._replay is not None:
             self._refuse_other_loop()
-            await self._begun_run().done.wait()
+            run = self._begun_run()
+            if not run.done.is_set():
+                change = run.done.begin_wait(run.loop.new_loop_event)
+                try:
+                    await change.wait()
+                finally:
+                    run.done.end_wait(change)
         elif not (self._is_closed or self._is_finished):
             run, buffer = await self._begin_unread()
             # perf: it waits here, because each coroutine of a task that waits takes

@@ -80,29 +80,54 @@ class Wakeup:
 
 
 class OneShotEvent:
-    """An event that is set once; later waits return at once."""
+    """An event that is set once; later waits return at once.
 
-    __slots__ = ("_event", "_is_set")
+    Each task that waits has an event of the loop to itself: on asyncio that is a future,
+    and the cancellation of one task must not reach the others.
+    """
+
+    __slots__ = ("_is_set", "_waited_for")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._event: anyio.Event | None = None
+        self._waited_for: list[LoopEvent] | None = None
 
     def set(self) -> None:
         """Set the event and wake all waiting tasks."""
         self._is_set = True
-        if self._event is not None:
-            self._event.set()
+        if self._waited_for is not None:
+            events, self._waited_for = self._waited_for, None
+            for event in events:
+                event.set()
 
     def is_set(self) -> bool:
         """Tell whether the event is set."""
         return self._is_set
 
-    async def wait(self) -> None:
+    def begin_wait(self, new_loop_event: LoopEventFactory = anyio.Event) -> LoopEvent:
+        """Return the event to wait for, if this one is not set; hand it to ``end_wait``.
+
+        perf: as for ``Wakeup.begin_wait``.
+        """
+        event = new_loop_event()
+        if self._waited_for is None:
+            self._waited_for = []
+        self._waited_for.append(event)
+        return event
+
+    def end_wait(self, event: LoopEvent) -> None:
+        """Note that a task waits no longer, whether the event was set or not."""
+        if self._waited_for is not None:
+            self._waited_for.remove(event)
+
+    async def wait(self, new_loop_event: LoopEventFactory = anyio.Event) -> None:
         """Wait until the event is set; without a checkpoint if it is set already."""
         if not self._is_set:
-            self._event = self._event or anyio.Event()
-            await self._event.wait()
+            event = self.begin_wait(new_loop_event)
+            try:
+                await event.wait()
+            finally:
+                self.end_wait(event)
 
 
 REPORT_INTERVAL = 10.0
