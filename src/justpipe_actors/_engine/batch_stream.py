@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..abc.journal_records import NewAsk, Signal
     from .messages import Message
     from .run_journal import RunJournal
-    from .timers import TimerQueue
+    from .timers import TimerHandle, TimerQueue
 
 
 GROUP_INTERVAL = 0.01
@@ -112,6 +112,8 @@ class BatchStream:
     """Returns the version of a plan, which is recorded with a child run's state."""
     deadline: float | None = None
     """When the run times out, on the journal's clock in seconds; None is never."""
+    is_requested: bool = attrs.field(default=False, init=False)
+    """Whether the next batch is scheduled."""
     is_sealed: bool = attrs.field(default=False, init=False)
     """Whether recording has stopped: the run was lost or released, or has ended."""
     rest: anyio.Event = attrs.field(factory=anyio.Event, init=False)
@@ -141,7 +143,7 @@ class BatchStream:
     _waiters: list[anyio.Event] = attrs.field(factory=list, init=False)
     _announcements: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _has_changed: bool = attrs.field(default=False, init=False)
-    _is_requested: bool = attrs.field(default=False, init=False)
+    _timer: TimerHandle | None = attrs.field(default=None, init=False)
     _is_busy: bool = attrs.field(default=False, init=False)
     _is_closing: bool = attrs.field(default=False, init=False)
     _is_broken: bool = attrs.field(default=False, init=False)
@@ -165,14 +167,14 @@ class BatchStream:
     def request(self) -> None:
         """Schedule a batch because something has changed."""
         self._has_changed = True
-        if self._is_requested or self._is_busy or self._is_closing or self.is_sealed:
+        if self.is_requested or self._is_busy or self._is_closing or self.is_sealed:
             return
-        self._is_requested = True
+        self.is_requested = True
         if self.holds:
             self.call_soon(self._flush)
         else:
             due = self.now() + GROUP_INTERVAL
-            self.timers.start(due, self._flush, name="journal")
+            self._timer = self.timers.start(due, self._flush, name="journal")
 
     def post(self, journal: RunJournal, message: Message) -> None:
         """Deliver a message when the batch that holds it is stored."""
@@ -205,14 +207,23 @@ class BatchStream:
     # -- batches
 
     def _flush(self) -> None:
-        self._is_requested = False
+        self.is_requested = False
         if self._is_busy or self._is_closing or self.is_sealed:
             return
         if self.holds and self.now() < self._not_before and self._is_at_work():
-            self._is_requested = True
-            self.timers.start(self._not_before, self._flush, name="journal")
+            self.is_requested = True
+            self._timer = self.timers.start(
+                self._not_before, self._flush, name="journal"
+            )
             return
         self._store("commit")
+
+    def _stop_timer(self) -> None:
+        """Forget a batch that was to be taken later: one is taken now, or none follows."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            self.is_requested = False
+            self.timers.stop(timer)
 
     def _is_at_work(self) -> bool:
         """Return whether anything of the run can go on before the next batch is stored."""
@@ -232,6 +243,7 @@ class BatchStream:
         on_end: OnBatchEnd | None = None,
         revise: Callable[[], LastRow] | None = None,
     ) -> None:
+        self._stop_timer()
         began = self.now()
         try:
             delta, state, is_whole = self._take(may_be_whole=kind == "commit")
@@ -426,6 +438,7 @@ class BatchStream:
     def seal(self) -> None:
         """Stop recording and delivering."""
         self.is_sealed = True
+        self._stop_timer()
         outbox, self._outbox = self._outbox, []
         for journal, message in outbox:
             journal.deliver(message)

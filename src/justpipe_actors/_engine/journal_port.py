@@ -53,8 +53,8 @@ class BatchDraft:
     """For a release and an end: the new status of the run."""
     wake_at: float | None = None
     """For a release: when the run resumes without an answer, in epoch seconds."""
-    outcome: JsonValue = None
-    """For an end: the outcome of the run."""
+    outcome: Callable[[], str] | None = None
+    """For an end: returns the outcome of the run as JSON text, in the writer's thread."""
     problem: str | None = None
     """Why it is stuck, or did not end well, as a sentence."""
 
@@ -67,8 +67,8 @@ class LastRow:
     """The new status; None if it stays the same."""
     wake_at: float | None = None
     """For a release: when it resumes without an answer, in epoch seconds."""
-    outcome: JsonValue = None
-    """For an end: the outcome of the run."""
+    outcome: Callable[[], str] | None = None
+    """For an end: returns the outcome of the run as JSON text, in the writer's thread."""
     problem: str | None = None
     """Why it did not end well, as a sentence."""
 

@@ -187,7 +187,7 @@ def start_step(
         wave = run_state.open_wave(wave)
     wave.started.add(step)  # perf: ``start`` without its call (bench: chain)
     if run_state.journal is not None:
-        run_state.journal.touch("s", wave.number, step)
+        run_state.journal.begin("s", wave.number, step)
     message = Start(run_state.run_id, step, wave.number, cause, item, None, scope)
     send(run_state, wave, message)
 
@@ -411,7 +411,9 @@ def _record_report(
     if entry is None:
         entry = _new_entry(target)
         wave.add_entry(target.name, entry)
-    if run_state.journal is not None:
+        if run_state.journal is not None:
+            run_state.journal.begin("d", wave.number, target.name)
+    elif run_state.journal is not None:
         run_state.journal.touch("d", wave.number, target.name)
     gate = entry.gate
     if gate is not None and delivery.named:

@@ -212,7 +212,7 @@ class RunState:
         started_before = NO_STEPS if previous is None else previous.started_so_far()
         wave = self.waves[number] = Wave(number, started_before)
         if self.journal is not None:
-            self.journal.touch("w", number)
+            self.journal.begin("w", number)
         return wave
 
     def wave_of(self, message: Message) -> Wave:
@@ -229,8 +229,8 @@ class RunState:
             )
             wave.start(message.step)
             if self.journal is not None:
-                self.journal.touch("w", wave.number)
-                self.journal.touch("s", wave.number, message.step)
+                self.journal.begin("w", wave.number)
+                self.journal.begin("s", wave.number, message.step)
         return wave
 
     def open_lap(

@@ -149,7 +149,7 @@ def begin_call(invocation: Invocation) -> StepResult | None:
         invocation.actor.node,
         invocation.message.item,
     )
-    if run_state.journal is not None:
+    if run_state.journal is not None and run_state.journal.saved is not None:
         invocation.returned = run_state.journal.reopen(invocation)
         if invocation.returned is not None:
             return None

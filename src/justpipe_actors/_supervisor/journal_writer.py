@@ -365,7 +365,7 @@ def encode_draft(draft: BatchDraft) -> Batch:
         consumed=draft.consumed,
         status=draft.status,
         wake_at=draft.wake_at,
-        outcome=None if draft.outcome is None else _text(draft.outcome),
+        outcome=None if draft.outcome is None else draft.outcome(),
         problem=None if draft.problem is None else _encodable(draft.problem),
     )
 
