@@ -179,7 +179,7 @@ def test_twenty_thousand_runs_leave_nothing_behind(
     assert (snapshot.places.inside, snapshot.places.waiting) == (0, 0)
     assert snapshot.dead_letters == 0
     assert {(actor.depth, actor.busy) for actor in snapshot.actors} == {(0, 0)}
-    # How many receivers wait for work depends on the last burst; their number is bounded.
+    # How many dispatcher tasks wait for work depends on the last burst; their number is bounded.
     assert abs(end.tasks - base.tasks) <= IDLE
     assert end.actors == base.actors
     assert end.objects - base.objects < 5_000

@@ -23,7 +23,7 @@ def crew_of(supervisor: Supervisor) -> Any:
 
 
 @pytest.mark.virtual_time
-async def test_a_chain_that_does_not_wait_needs_one_receiver() -> None:
+async def test_a_chain_that_does_not_wait_needs_one_dispatcher_task() -> None:
     """The task that commits an invocation processes the message that follows; no other
     task is woken.
     """
@@ -89,7 +89,7 @@ async def test_an_interrupted_invocation_leaves_a_usable_task() -> None:
             assert end.status.value == "success"
 
 
-async def test_surplus_receivers_end() -> None:
+async def test_surplus_dispatcher_tasks_end() -> None:
     """After a burst only the spare tasks stay."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     go = anyio.Event()
@@ -239,7 +239,7 @@ async def test_a_burst_of_submissions_lets_other_tasks_run(waits: bool) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_burst_of_submissions_needs_few_receivers() -> None:
+async def test_a_burst_of_submissions_needs_few_dispatcher_tasks() -> None:
     """A task whose time slice is over waits and is woken again; no task is added each time."""
     pipe: Pipe[Any, Any] = Pipe(dict)
     pipe.step("nothing")(lambda: None)
@@ -254,7 +254,7 @@ async def test_a_burst_of_submissions_needs_few_receivers() -> None:
     assert statistics.idle + statistics.working <= 3
 
 
-def test_a_receiver_that_ends_at_its_start_is_not_awaited() -> None:
+def test_a_dispatcher_task_that_ends_at_its_start_is_not_awaited() -> None:
     """Where tasks begin at once, a task may end before the dispatcher counts it; work goes on."""
     done = []
 

@@ -82,7 +82,7 @@ async def test_a_defect_of_the_engine_is_a_dead_letter(
 
 
 @only_asyncio
-async def test_a_natively_cancelled_receiver_fails_its_step_only() -> None:
+async def test_a_natively_cancelled_dispatcher_task_fails_its_step_only() -> None:
     """The messages in the inbox are processed."""
     pipe = pausing()
     go = anyio.Event()
@@ -110,7 +110,7 @@ async def test_a_natively_cancelled_receiver_fails_its_step_only() -> None:
 async def let_one_wait(
     supervisor: Supervisor, pipe: Pipe[Any, Any], go: anyio.Event
 ) -> Any:
-    """Return the task of a receiver that has processed a run and waits for messages."""
+    """Return a dispatcher task that has processed a run and waits for messages."""
     state: dict[str, Any] = {"go": go}
     async with supervisor.run(pipe, state) as run:
         await run.wait()
@@ -118,15 +118,15 @@ async def let_one_wait(
 
 
 @only_asyncio
-async def test_a_receiver_that_is_cancelled_while_it_waits_is_replaced() -> None:
+async def test_a_dispatcher_task_that_is_cancelled_while_it_waits_is_replaced() -> None:
     """No message is lost; another task processes the next one."""
     pipe = pausing()
     go = anyio.Event()
     go.set()
     async with Supervisor() as supervisor:
-        receiver = await let_one_wait(supervisor, pipe, go)
+        waiting_task = await let_one_wait(supervisor, pipe, go)
         await anyio.wait_all_tasks_blocked()
-        receiver.cancel()
+        waiting_task.cancel()
         await anyio.wait_all_tasks_blocked()
         async with supervisor.run(pipe, {"go": go}) as run:
             end = await run.wait()
@@ -139,17 +139,17 @@ async def test_a_receiver_that_is_cancelled_while_it_waits_is_replaced() -> None
 
 @only_asyncio
 async def test_a_native_cancellation_outside_of_a_step_fails_its_run() -> None:
-    """The receiver was waiting for room in the event buffer."""
+    """The dispatcher task was waiting for room in the event buffer."""
     pipe = pausing()
     go = anyio.Event()
     go.set()
     async with Supervisor() as supervisor:
-        receiver = await let_one_wait(supervisor, pipe, go)
-        # The receiver that is idle now takes the next run, whose START fills its stream.
+        waiting_task = await let_one_wait(supervisor, pipe, go)
+        # The dispatcher task that is idle now takes the next run, whose START fills its stream.
         blocked = supervisor.run(pipe, {"go": go}, queue_size=1)
         async with blocked:
             await anyio.wait_all_tasks_blocked()
-            receiver.cancel()
+            waiting_task.cancel()
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(DispatcherTaskKilled):
                 await blocked.wait()

@@ -60,7 +60,7 @@ async def test_a_run_whose_new_task_is_cancelled_begins() -> None:
 
 
 @only_asyncio
-async def test_a_new_receiver_that_is_cancelled_is_replaced() -> None:
+async def test_a_new_dispatcher_task_that_is_cancelled_is_replaced() -> None:
     """Its message is processed, and later runs of the supervisor work."""
     events: list[Event] = []
     async with Supervisor() as supervisor:
@@ -191,7 +191,7 @@ async def test_tasks_are_made_by_the_task_factory_of_the_program() -> None:
         loop.set_task_factory(None)
 
     assert end.status.value == "success"
-    assert len(made) == 3  # the keeper, the watch over services and one receiver
+    assert len(made) == 3  # the keeper, the watch over services and one dispatcher task
 
 
 @only_asyncio

@@ -26,7 +26,7 @@ AnyPipe = Pipe[Any, Any]
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Silence the log: hundreds of receivers are cancelled here."""
+    """Silence the log: hundreds of dispatcher tasks are cancelled here."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
