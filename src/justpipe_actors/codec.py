@@ -150,8 +150,8 @@ def _key(walk: _Walk, key: object) -> str:
 
 _Writer = Callable[[_Walk, Any], Any]
 
-_MOST_BITS = 13_000  # a little under the 4,300 digits that Python prints
-_MOST_BYTES = 1_000
+_MAX_INT_BITS = 13_000  # a little under the 4,300 digits that Python prints
+_MAX_BYTES_SHOWN = 1_000
 
 
 @lru_cache(maxsize=2048)
@@ -188,7 +188,7 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
 def _int(walk: _Walk, value: int) -> int | str:
     exact = int.__int__(value)
     bits = exact.bit_length()
-    return exact if bits < _MOST_BITS else f"<int of {bits} bits>"
+    return exact if bits < _MAX_INT_BITS else f"<int of {bits} bits>"
 
 
 def _float(walk: _Walk, value: float) -> float | str:
@@ -209,8 +209,8 @@ def _repr(walk: _Walk, value: object) -> str:
 
 
 def _bytes(walk: _Walk, value: bytes) -> str:
-    text = repr(bytes(value[:_MOST_BYTES]))
-    beyond = len(value) - _MOST_BYTES
+    text = repr(bytes(value[:_MAX_BYTES_SHOWN]))
+    beyond = len(value) - _MAX_BYTES_SHOWN
     return text if beyond <= 0 else f"{text}... and {beyond} more bytes"
 
 

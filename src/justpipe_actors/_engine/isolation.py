@@ -138,8 +138,8 @@ class IsolatedState:
         copied = Copier(fixed).root(self.state, self.rule)
         for key, part in parts.items():
             if type(part) is list and key not in self._lists:
-                twin: Any = parts_of(copied)[key]
-                is_fixed = all(map(operator.is_, part, twin))
+                copied_part: Any = parts_of(copied)[key]
+                is_fixed = all(map(operator.is_, part, copied_part))
                 history = ListHistory(object(), is_fixed)
                 self._lists = {**self._lists, key: history}
         return copied
@@ -226,7 +226,7 @@ class IsolatedState:
         try:
             return state_merge.merged(base, self._committed, change, self.rule)
         except Conflict as conflict:
-            raise self._worded(conflict, step) from None
+            raise self._conflict_error(conflict, step) from None
 
     def _appended(self, copy: StateCopy, change: Change) -> dict[Key, list[object]]:
         """Return the elements appended to lists that others have only appended to.
@@ -270,7 +270,7 @@ class IsolatedState:
                 parts = {k: v for k, v in parts.items() if v is not MISSING}
             self._committed = Snapshot(self._committed.kind, parts)
 
-    def _worded(self, conflict: Conflict, step: str) -> StateConflict:
+    def _conflict_error(self, conflict: Conflict, step: str) -> StateConflict:
         keys = tuple(key for key, _ in conflict.path)
         other = self._last_step.get(keys) or next(
             (

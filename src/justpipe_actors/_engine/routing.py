@@ -1,8 +1,14 @@
-"""Routing: the outcome of one invocation becomes the next messages.
+"""Routing: turn the outcome of an invocation into the next messages.
 
-All functions here are synchronous, as this is the commit point of the engine.  After the
-function of a message has run, one uninterrupted sequence publishes its event, sends its
-outputs and releases its token.
+A step reports its outcome to its successors.  A successor without a join starts at
+once.  A join counts the reports of its parents in its wave (``joins``), and starts or
+is pruned when they decide it.  Joins that still wait in a wave without work are decided
+here, too.
+
+All functions are synchronous, because they are part of a commit: no other code runs
+between the last event of an invocation (``commit``), the messages to its successors and
+the release of its token.  They change the waves, tokens and timers of the ``RunState``,
+put messages into inboxes and call no function of a step.
 """
 
 from __future__ import annotations
@@ -348,7 +354,7 @@ def report_to_successors(
     cause: str | None = None,
     item: object = NO_ITEM,
 ) -> None:
-    """Report a node's outcome to its successors, and past dead ones to theirs.
+    """Report a node's outcome to its successors, and on from those that cannot start.
 
     Args:
         run_state: the run.
@@ -390,9 +396,9 @@ def _deliveries(
         missed = Report.ABSENT
     return [
         _ReportDelivery(
-            _wave_beyond(run_state, wave, node, target), source, target, event_template
+            _wave_beyond(run_state, wave, node, target), source, target, delivered
         )
-        for targets, event_template in ((node.to, report), (node.routes_to, missed))
+        for targets, delivered in ((node.to, report), (node.routes_to, missed))
         for target in targets
         if target != chosen
     ]

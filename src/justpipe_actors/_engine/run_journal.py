@@ -8,7 +8,7 @@ of each touched key at that time, or None if the entity was deleted.  Reading th
 key                     value
 ======================  ==============================================================
 ``m/<id>``              a message: step, wave, ids; waiting and in flight alike
-``e/<id>``              the expiry of a join, to be judged
+``e/<id>``              the expiry of a join, to be handled
 ``w/<n>``               a wave: steps started before, and its enclosing wave
 ``s/<n>/<step>``        the step has started in the wave
 ``d/<n>/<step>``        the step's gate and the reports of its routers
@@ -26,7 +26,7 @@ key                     value
 ``j/<k>``               a failure
 ``g``                   the joins that did not run
 ``n/...``               notes of ``meta.run``, see ``recorded_notes``
-``x``                   counters, and why the run is to end
+``x``                   counters, and the reason why the run must end
 ======================  ==============================================================
 
 A message stays until the commit that finishes it, so receiving it needs no record; an
@@ -212,7 +212,7 @@ class RunJournal:
     def finished(self, message: Message) -> None:
         """Delete a finished message, and the map or child of its invocation.
 
-        What an invocation that failed needs to be done again is kept.
+        If the invocation failed, the entities that a retry needs are kept.
         """
         if self.stream.is_releasing:
             self.stream.check_rest()
@@ -263,8 +263,8 @@ class RunJournal:
 
         Args:
             message: the message.
-            notes: what else a retry has to know of it; ``on`` if its successors were
-                started as if it had succeeded.
+            notes: further facts for a retry; ``on`` if its successors were started as
+                if it had succeeded.
         """
         self.failed.failing[message.id] = notes
 
@@ -471,7 +471,7 @@ class RunJournal:
         self.child_state.adopt(reopened.saved.parts)
 
     def resume_state(self, value: JsonValue) -> None:
-        """Adopt the stored state of a run that was taken up."""
+        """Continue the stored state of a run that was taken up."""
         codec = self.stream.codec.state_codec(self.run_state.plan)
         self.state_parts = StateParts(codec, verify=self.stream.verifies)
         self.state_parts.resume(value)

@@ -244,9 +244,9 @@ class RunWaits:
         if wait.is_over:
             return
         wait.is_over = True
-        self._with_place(partial(self._be_late, wait))
+        self._with_place(partial(self._expire, wait))
 
-    def _be_late(self, wait: Wait) -> None:
+    def _expire(self, wait: Wait) -> None:
         if self.is_withdrawn(wait):
             return
         self.close(wait)
@@ -294,9 +294,9 @@ class RunWaits:
         plain = plain_of(value)
         found = read_answer(wait, plain)
         wait.is_over = True
-        self._with_place(partial(self._be_answered, wait, plain, found, by))
+        self._with_place(partial(self._accept_answer, wait, plain, found, by))
 
-    def _be_answered(
+    def _accept_answer(
         self, wait: Wait, plain: object, found: object, by: str | None
     ) -> None:
         if self.is_withdrawn(wait):

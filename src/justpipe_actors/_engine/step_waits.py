@@ -149,7 +149,7 @@ class StepWaits(Waiting):
             if not is_known:
                 await self.waits.records.wait_stored()
             self.waits.announce(wait)
-            with standing_still(invocation):
+            with resting(invocation):
                 if over.is_set():  # the answer had come before the question
                     invocation.is_resting = False
                 self.waits.look_soon()
@@ -201,7 +201,7 @@ def seconds_until(moment: Duration | datetime, now: float) -> float:
 
 
 @contextmanager
-def standing_still(invocation: Invocation) -> Generator[None]:
+def resting(invocation: Invocation) -> Generator[None]:
     """Pause the step's timeout, and mark that no user code is running."""
     limit, now = invocation.limit, invocation.run_state.system.now
     left = inf if limit is None else limit.deadline - now()

@@ -28,20 +28,20 @@ class StorableValues:
 
     def state_codec(self, plan: Plan) -> Codec:
         """Return the codec for the states of a plan's runs."""
-        self._know(plan)
+        self._allow_classes_of(plan)
         return self._storable.codec(plan.state_type, "state")
 
     def dump_state(self, plan: Plan, state: object) -> Plain:
         """Return a copy of a run's state as a JSON value, by the pipe's state type."""
-        self._know(plan)
+        self._allow_classes_of(plan)
         return self.dump(state, plan.state_type, "state")
 
     def load_state(self, plan: Plan, value: Plain) -> Any:
         """Return the state from its JSON value."""
-        self._know(plan)
+        self._allow_classes_of(plan)
         return self.load(value, plan.state_type, "state")
 
-    def _know(self, plan: Plan) -> None:
+    def _allow_classes_of(self, plan: Plan) -> None:
         """Allow the classes of a plan's items and results where no type is declared.
 
         A state without declared fields may hold results of workers.

@@ -1,7 +1,8 @@
-"""Validation of a definition: one function per rule; all problems are reported.
+"""Validation of a definition before its first run: one function per rule.
 
-A rule yields problems.  ``StrictOnly`` marks those that are errors only in a strict pipe and
-warnings otherwise.
+A rule reads the definition and yields problems.  ``StrictOnly`` marks those that are
+errors only in a strict pipe and warnings otherwise.  ``validate`` warns, and raises all
+errors together, so that users correct them in one go.
 """
 
 from __future__ import annotations

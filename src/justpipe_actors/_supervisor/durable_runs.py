@@ -69,7 +69,7 @@ _logger = logging.getLogger("justpipe_actors.journal")
 
 @define(eq=False, repr=False)
 class DurableRuns:
-    """The durable runs of one supervisor."""
+    """Submits, claims, runs and releases the durable runs of one supervisor."""
 
     journal: Journal
     active_runs: ActiveRuns
@@ -201,8 +201,8 @@ class DurableRuns:
     async def _store_new(self, new: NewRun, *, has_place: bool) -> Submitted:
         """Store a run, and claim it if it has a place.
 
-        A caller that is cancelled gives its place back.  The run may be stored all the
-        same, and claimed, so it is taken up without its caller.
+        If the caller is cancelled, the place is released.  The run may have been stored
+        and claimed nevertheless, and is then taken up without its caller.
         """
         worker = self.keeper.worker if has_place else None
         claims: list[Claim] = []
@@ -393,9 +393,9 @@ class DurableRuns:
         """Look up the runs that are awaited here and are not at work here."""
         waited = [name for name, one in self._streams.items() if one.is_waited_for]
         if waited:
-            self.writer.post(partial(self._look, waited))
+            self.writer.post(partial(self._read_awaited, waited))
 
-    def _look(self, run_ids: list[str]) -> None:
+    def _read_awaited(self, run_ids: list[str]) -> None:
         """Read rows in the journal's thread, and update the streams in the event loop."""
         try:
             rows = [self.journal.find(run_id) for run_id in run_ids]
@@ -403,9 +403,9 @@ class DurableRuns:
             _logger.warning("The journal cannot be read: %s", error)
             return
         found = [row for row in rows if row is not None and row.status != "running"]
-        self.writer.call_soon(partial(self._tell_all, found))
+        self.writer.call_soon(partial(self._update_streams, found))
 
-    def _tell_all(self, rows: list[RunRow]) -> None:
+    def _update_streams(self, rows: list[RunRow]) -> None:
         for row in rows:
             if (stream := self._streams.get(row.run_id)) is not None:
                 self._update_stream(stream, row)
@@ -432,7 +432,7 @@ class DurableRuns:
     async def _load_claimed(self, claim: Claim) -> None:
         release = self.active_runs.admission.release
         try:
-            await self._wait_left(claim.run.id)
+            await self._wait_cleaned_up(claim.run.id)
             taken = await self._read(claim)
             if taken is None:
                 release()
@@ -456,11 +456,12 @@ class DurableRuns:
             return
         self._take_up(stream, request, taken)
 
-    async def _wait_left(self, row: int) -> None:
+    async def _wait_cleaned_up(self, row: int) -> None:
         """Wait until a run that was parked or lost here has ended its clean-up.
 
-        Its answer may come, or its time, while the clean-up goes on; and this worker
-        may take over from its own former number, which was declared dead.
+        An answer or a due time may make the run ready during the clean-up.  This worker
+        may also claim a run that it had under its former number, if it was declared
+        dead.
         """
         while (run := self._at_work.get(row)) is not None:
             await run.done.wait()

@@ -79,7 +79,7 @@ class LeaseKeeper:
     _is_closing: threading.Event = attrs.field(factory=threading.Event, init=False)
     _ended: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _turned: threading.Event = attrs.field(factory=threading.Event, init=False)
-    _beaten_at: float = attrs.field(default=0.0, init=False)
+    _heartbeat_at: float = attrs.field(default=0.0, init=False)
     _offset: float | None = attrs.field(default=None, init=False)
     _bury_from: float = attrs.field(default=0.0, init=False)
     _swept_at: float = attrs.field(default=0.0, init=False)
@@ -139,7 +139,7 @@ class LeaseKeeper:
     def _join(self) -> None:
         self.journal.open()
         self.worker = self.journal.add_worker(this_process())
-        self._beaten_at = time.monotonic()
+        self._heartbeat_at = time.monotonic()
 
     def _leave(self) -> None:
         try:
@@ -179,17 +179,17 @@ class LeaseKeeper:
         self._offset = offset
         if abs(jump) >= JUMP:
             _logger.warning("The clock has jumped by %+.1f seconds", jump)
-            self._beaten_at = -self.journal.lease
+            self._heartbeat_at = -self.journal.lease
             self._bury_from = now + self.journal.lease
             turn.has_clock_jumped = True
 
     def _beat(self, turn: Turn) -> None:
         now = time.monotonic()
-        if now - self._beaten_at < self.journal.lease / 3:
+        if now - self._heartbeat_at < self.journal.lease / 3:
             return
         if not self.journal.beat(self.worker):
             self._replace(turn)
-        self._beaten_at = now
+        self._heartbeat_at = now
 
     def _replace(self, turn: Turn) -> None:
         """Register as a new worker after the old one was declared dead."""
@@ -224,7 +224,7 @@ class LeaseKeeper:
         if problem != self._problem:
             _logger.warning("A worker's turn has failed, the next may not: %s", problem)
         self._problem = problem
-        silent = time.monotonic() - self._beaten_at
+        silent = time.monotonic() - self._heartbeat_at
         if silent >= self.journal.lease and self.worker:
-            self._beaten_at = time.monotonic()
+            self._heartbeat_at = time.monotonic()
             turn.is_lost = True

@@ -43,7 +43,7 @@ LAG_LOOK = 0.05
 """Seconds between two reads of a history that lags behind its run."""
 
 
-MOST_DIGITS = 18
+MAX_DIGITS = 18
 """Digits of an event's number; what has more fits into no store."""
 
 
@@ -56,7 +56,7 @@ def parse_number(after: int | str | None) -> int:
     text = "" if after is None else str(after).strip()
     if not text:
         return 0
-    if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS:
+    if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS:
         return int(text)
     msg = f"after must be an event's number, or a Last-Event-ID, not {after!r}."
     raise ValueError(msg)
@@ -172,7 +172,7 @@ class Listener:
             await self._read_stored()
             return
         events = kept.newer(self.number)
-        if events and not self._is_hole(events[0]):
+        if events and not self._follows_gap(events[0]):
             self._accept(events)
         elif events:
             await self._fill(number_before(events[0]), events[0])
@@ -235,13 +235,13 @@ class Listener:
 
     # -- taking events
 
-    def _is_hole(self, event: Event) -> bool:
+    def _follows_gap(self, event: Event) -> bool:
         return event.seq is not None and event.seq != self.number + 1
 
     def _accept(self, events: Sequence[Event]) -> Sequence[Event]:
         """Take events up to the first hole, and return the rest."""
         for index, event in enumerate(events):
-            if index and self._is_hole(event):
+            if index and self._follows_gap(event):
                 return events[index:]
             self._ready.append(event)
             if event.seq is not None:
@@ -252,7 +252,7 @@ class Listener:
     def _accept_all(self, events: Sequence[Event]) -> None:
         """Take events of the history, with a GAP for each hole, as holes are final."""
         while events:
-            if self._is_hole(events[0]):
+            if self._follows_gap(events[0]):
                 self._skip_to(number_before(events[0]), events[0])
             events = self._accept(events)
 
@@ -261,7 +261,7 @@ class Listener:
         self._late_since = None
         if last <= self.number:
             return
-        is_seamless = (
+        is_complete = (
             following is not None
             and _is_recovered(following)
             and (
@@ -270,7 +270,7 @@ class Listener:
                 or not self._begin
             )
         )
-        if not is_seamless:
+        if not is_complete:
             self._ready.append(gap(self.run_id, self.number + 1, last))
         self.number = last
 

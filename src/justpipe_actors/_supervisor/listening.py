@@ -38,7 +38,7 @@ POLL_INTERVAL = 0.25
 
 
 @frozen
-class JournalledRun:
+class JournalRunHistory:
     """A run of a journal; its events may be in a store, now or later."""
 
     run_id: str
@@ -74,7 +74,7 @@ class JournalHistory:
         """Return the history of a run; None if journal and stores do not have it."""
         if self.journal.find(run_id) is None:
             return self.find_stored(run_id)
-        return JournalledRun(run_id, self.journal, self.find_stored)
+        return JournalRunHistory(run_id, self.journal, self.find_stored)
 
 
 @define(eq=False, repr=False)

@@ -74,12 +74,12 @@ def opened(where: str) -> Generator[Journal]:
     except (UnknownAsk, RunRejected) as error:
         raise CommandFailed(str(error)) from error
     except sqlite3.Error as error:
-        raise CommandFailed(_words_of(journal, error)) from error
+        raise CommandFailed(_problem_text(journal, error)) from error
     finally:
         journal.close()
 
 
-def _words_of(journal: Journal, error: sqlite3.Error) -> str:
+def _problem_text(journal: Journal, error: sqlite3.Error) -> str:
     """Return the error of a journal's file as text."""
     if is_busy(error):
         return (

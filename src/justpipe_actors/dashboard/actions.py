@@ -23,8 +23,8 @@ from .routes import Address, answer, found
 from .site import Site
 
 
-MOST_BYTES = 1_000_000
-"""Bytes of a request's body."""
+MAX_BODY_BYTES = 1_000_000
+"""Maximum size of a request's body."""
 
 
 async def body_of(request: Request) -> dict[str, Any]:
@@ -37,8 +37,8 @@ async def body_of(request: Request) -> dict[str, Any]:
     async with aclosing(request.stream()) as parts:
         async for part in parts:
             content += part
-            if len(content) > MOST_BYTES:
-                msg = f"The body is longer than {MOST_BYTES:,} bytes."
+            if len(content) > MAX_BODY_BYTES:
+                msg = f"The body is longer than {MAX_BODY_BYTES:,} bytes."
                 raise RequestError(msg)
     try:
         data = json.loads(content or b"{}")

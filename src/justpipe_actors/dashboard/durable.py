@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..supervisor import Supervisor
 
 
-MOST = 200
-"""Runs that are shown."""
+MAX_RUNS_SHOWN = 200
+"""Maximum number of runs that are shown."""
 
 
 class DurableRuns:
@@ -68,7 +68,9 @@ class DurableRuns:
         journal = self._needed()
         now = journal.now()
         runs = journal.runs(
-            RunFilter(statuses=("ready", "running", "waiting", "stuck"), limit=MOST)
+            RunFilter(
+                statuses=("ready", "running", "waiting", "stuck"), limit=MAX_RUNS_SHOWN
+            )
         )
         work = Counter(run.worker for run in runs if run.worker is not None)
         return {

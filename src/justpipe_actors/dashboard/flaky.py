@@ -93,7 +93,7 @@ def flaky_steps(
 def flaky_rows(
     runs: Iterable[tuple[str, dict[str, StepResult]]],
 ) -> list[dict[str, Any]]:
-    """Return the flaky steps of some runs, those with the most troubled runs first."""
+    """Return the flaky steps of some runs, those with the most unclean runs first."""
     histories: dict[str, StepHistory] = {}
     for run_id, results in runs:
         for step, result in results.items():

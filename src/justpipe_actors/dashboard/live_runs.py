@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 BATCH_TIME = 0.1
 """Seconds that events are collected for before they are sent."""
 
-MOST_PENDING = 5_000
-"""Events that wait to be sent; a reader that is behind by more reads on later."""
+MAX_PENDING = 5_000
+"""Maximum number of events that wait to be sent; then no more events are read."""
 
 _LIMITS = Limits(depth=8, values=1_000, text=CUT)
 """How much of a payload is looked at before it is cut."""
@@ -118,7 +118,7 @@ class LiveReader:
         async for event in self.events:
             self._pending.append(event)
             self._changed.set()
-            if len(self._pending) >= MOST_PENDING:
+            if len(self._pending) >= MAX_PENDING:
                 self._taken = anyio.Event()
                 await self._taken.wait()
         self._is_over = True

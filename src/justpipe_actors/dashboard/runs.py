@@ -24,7 +24,7 @@ from ..storage.shapes import parse_json_or_text, run_to_json
 from .errors import RequestError
 
 
-MOST = 10_000
+MAX_RUNS_READ = 10_000
 """Maximum number of runs to filter in Python when the store cannot filter."""
 
 KEYS = ("pipe", "id", "step", "tag")
@@ -169,7 +169,7 @@ def _newest_first(
         # Runs that began at the same time come in the order of their ids.
         until = start[0] + timedelta(microseconds=1)
         query = attrs.evolve(query, until=min(query.until or until, until))
-    most = limit + 50 if wanted.is_simple else MOST
+    most = limit + 50 if wanted.is_simple else MAX_RUNS_READ
     found = [
         AnnotatedRun(run, info.name, info.hash)
         for info in registry.list_pipelines()
@@ -203,7 +203,7 @@ def counts_of(registry: PipelineRegistry, wanted: RunFilter) -> dict[str, int]:
                 counts.update(summary.counts)
     else:
         everything = attrs.evolve(wanted, labels=())
-        runs = _newest_first(registry, everything, None, MOST)
+        runs = _newest_first(registry, everything, None, MAX_RUNS_READ)
         counts.update(one.run.label for one in runs)
     return dict(counts)
 
@@ -212,7 +212,7 @@ def histogram(
     registry: PipelineRegistry, wanted: RunFilter, bins: int
 ) -> dict[str, Any]:
     """Return how many runs started in each part of the window, by status."""
-    runs = list(_newest_first(registry, wanted, None, MOST))
+    runs = list(_newest_first(registry, wanted, None, MAX_RUNS_READ))
     now = datetime.now(UTC)
     until = wanted.until or now
     since = wanted.since or min((one.run.start_time for one in runs), default=until)

@@ -33,7 +33,7 @@ from .parameters import LARGEST, number, run_filter, whole_number
 from .routes import Address, first_page, look_at
 from .site import Site
 from .stored_tail import emit_stored_run
-from .streams import MOST_STREAMS, Emit, EventStream, Feed, Source
+from .streams import MAX_STREAMS, Emit, EventStream, Feed, Source
 
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ MANY_RUNS = 1_000
 SLOW_LIVE_PERIOD = 2.0
 """Seconds between two looks at a supervisor with many runs."""
 
-MOST_TOPICS = 100
-"""Topics of one connection."""
+MAX_TOPICS = 100
+"""Maximum number of topics of one connection."""
 
 Topic = Callable[[Emit], Awaitable[None]]
 """Emits the events of one topic until it is over."""
@@ -243,8 +243,8 @@ def _last_number(request: Request) -> int:
 async def all_streams(site: Site, request: Request) -> Response:
     """Send any number of topics; each event says which one it is of."""
     addresses = request.query_params.getlist("topic")
-    if not 1 <= len(addresses) <= MOST_TOPICS:
-        msg = f"topic= is needed, once for each stream, at most {MOST_TOPICS} times."
+    if not 1 <= len(addresses) <= MAX_TOPICS:
+        msg = f"topic= is needed, once for each stream, at most {MAX_TOPICS} times."
         raise RequestError(msg)
 
     async def emit_all(emit: Emit) -> None:
@@ -288,7 +288,7 @@ def streaming(site: Site, topic: Topic) -> Response:
     Raises:
         TooBusyError: too many are open, or the server stops.
     """
-    if site.streams.stopping.is_set() or site.streams.open >= MOST_STREAMS:
+    if site.streams.stopping.is_set() or site.streams.open >= MAX_STREAMS:
         msg = f"{site.streams.open} streams are open; try again later."
         raise TooBusyError(msg)
     return _Streaming(EventStream(site.streams, topic))

@@ -22,8 +22,8 @@ from .errors import RequestError
 PING = 15.0
 """Seconds between two comments that keep a quiet connection open."""
 
-MOST_STREAMS = 64
-"""Connections that are open at once."""
+MAX_STREAMS = 64
+"""Maximum number of open connections."""
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -189,7 +189,12 @@ class EventStream:
         self._streams.open += 1
         try:
             async with anyio.create_task_group() as tasks:
-                for work in (self._hear, self._keep_alive, self._end, self._send_all):
+                for work in (
+                    self._wait_disconnect,
+                    self._keep_alive,
+                    self._end,
+                    self._send_all,
+                ):
                     tasks.start_soon(self._first, work, tasks, receive, send)
         except* OSError:  # the connection broke
             self._has_left = True
@@ -213,7 +218,7 @@ class EventStream:
         async with self._lock:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _hear(self, receive: Receive, send: Send) -> None:
+    async def _wait_disconnect(self, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._has_left = True

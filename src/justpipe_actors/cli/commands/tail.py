@@ -35,8 +35,8 @@ POLL_INTERVAL = 0.1
 """Seconds between two queries; stores do not notify other processes of events."""
 
 
-GOES_ON = (OpenStatus.RUNNING, OpenStatus.WAITING)
-"""A durable run that waits goes on in some process."""
+OPEN_STATUSES = (OpenStatus.RUNNING, OpenStatus.WAITING)
+"""Statuses of runs that may still publish events."""
 
 
 @click.command("tail")
@@ -157,6 +157,6 @@ async def _poll(
             show_event(stored)
             last_seq = stored.seq
         view.tick()
-        if run.status not in GOES_ON:
+        if run.status not in OPEN_STATUSES:
             return run
         await anyio.sleep(POLL_INTERVAL)

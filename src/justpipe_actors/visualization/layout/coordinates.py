@@ -39,13 +39,13 @@ def assign_columns(graph: LayeredGraph) -> None:
         vertex.x = sum(middle) / 2
     aligned = {id(vertex): vertex.x for vertex in vertices}
     relaxed = relaxed_columns(graph.layers)
-    if _width(relaxed, vertices) < MOST_DRIFT * _width(aligned, vertices):
+    if _width(relaxed, vertices) < RELAXED_WIDTH * _width(aligned, vertices):
         for vertex in vertices:
             vertex.x = relaxed[id(vertex)]
 
 
-MOST_DRIFT = 0.7
-"""Aligned columns are given up for relaxed ones of this part of their width, or less."""
+RELAXED_WIDTH = 0.7
+"""Relaxed columns are used if their width is less than this part of the aligned ones'."""
 
 
 def _width(columns: dict[int, float], vertices: list[Vertex]) -> float:

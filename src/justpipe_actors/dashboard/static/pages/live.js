@@ -10,7 +10,7 @@ import { runLink } from "../parts/links.js";
 import { tiles } from "../parts/metrics.js";
 import { reasonsList } from "../parts/waits.js";
 
-const MOST_PIPS = 10;
+const MAX_PIPS = 10;
 const LONG = 3; // seconds after which waiting is worth a colour
 
 export async function show(main, site) {
@@ -141,7 +141,7 @@ class LivePage {
 
 /** Show which slots of an actor are taken: a pip for each, if they are few. */
 function busyOf({ busy, slots }) {
-	const pips = slots && slots <= MOST_PIPS ? el("span", { class: "pips", "aria-hidden": "true" }, "●".repeat(busy) + "○".repeat(Math.max(0, slots - busy)), " ") : null;
+	const pips = slots && slots <= MAX_PIPS ? el("span", { class: "pips", "aria-hidden": "true" }, "●".repeat(busy) + "○".repeat(Math.max(0, slots - busy)), " ") : null;
 	return el("span", { class: busy ? "run" : "dim" }, pips, slots ? `${busy} of ${slots}` : count(busy));
 }
 

@@ -21,8 +21,8 @@ import { Timeline } from "../parts/timeline.js";
 import { Tokens } from "../parts/tokens.js";
 import { reasonsList } from "../parts/waits.js";
 
-const MOST_IN_ORDER = 40;
-const MOST_NODES = 400; // larger graphs are drawn when one asks
+const MAX_IN_ORDER = 40;
+const MAX_NODES = 400; // larger graphs are drawn on request
 
 export async function show(main, site) {
 	const id = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
@@ -48,7 +48,7 @@ class RunPage {
 		this.steps = new Table(this.columns(), { label: "Steps", key: (row) => row.step, isSelected: (row) => row.step === this.step, walks: false, empty: "No step has begun." });
 		this.tokens = null;
 		// Of many steps the ones that take long come first; of a few, the ones that began first.
-		if (model.steps().length > MOST_IN_ORDER) this.steps.sortBy(this.steps.columns.find((one) => one.key === "total"));
+		if (model.steps().length > MAX_IN_ORDER) this.steps.sortBy(this.steps.columns.find((one) => one.key === "total"));
 		this.update = batched(() => this.draw());
 	}
 
@@ -266,7 +266,7 @@ class RunPage {
 				put(this.graph.pane, el("p", { class: "dim pad" }, error.message));
 			}
 		};
-		if (nodes > MOST_NODES) put(this.graph.pane, el("p", { class: "pad" }, `This graph has more than ${MOST_NODES} steps. `, button("Draw it anyway", draw)));
+		if (nodes > MAX_NODES) put(this.graph.pane, el("p", { class: "pad" }, `This graph has more than ${MAX_NODES} steps. `, button("Draw it anyway", draw)));
 		else await draw();
 	}
 
