@@ -607,10 +607,11 @@ class Pipe(Generic[StateT, ContextT]):
             timeout: seconds the steps may take; hooks are not counted.
 
         Raises:
-            TypeError: the timeout is no number.
+            TypeError: the timeout is no number, or the state is the state's class.
             DefinitionError: when it begins, if the pipe is wired wrongly.
         """
         _check_timeout(timeout)
+        self._check_state(state)
 
         def prepare() -> RunRequest:
             request = self.build_request(state, context, start, queue_size, timeout)
@@ -619,6 +620,13 @@ class Pipe(Generic[StateT, ContextT]):
             return attrs.evolve(request, overflow=overflow)
 
         return _run.RunStream(prepare)
+
+    def _check_state(self, state: object) -> None:
+        """Refuse the state's class: its attributes would be changed for all runs."""
+        if isinstance(state, type) and state is self.registry.state_type:
+            name = state.__name__
+            msg = f"A run takes an object of {name} as its state, not the class: {name}()."
+            raise TypeError(msg)
 
     @property
     def overrides_run(self) -> bool:
@@ -693,6 +701,7 @@ class Pipe(Generic[StateT, ContextT]):
         if main_import.on_run is not None:
             main_import.on_run()
         _check_timeout(timeout)
+        self._check_state(state)
         label = start_name(start)
         arguments = (label, self.strict, self.allow_multi_root)
         self._plans.validate_once(

@@ -22,6 +22,7 @@ from .._util.text import (
 from .._util.user_errors import drop_engine_frames
 from .._util.user_objects import call_or
 from ..events import EventType, NodeKind
+from .failure_hints import add_hints
 from .invocation import Invocation
 from .run_state import RunState
 
@@ -38,6 +39,7 @@ _logger = logging.getLogger("justpipe_actors.steps")
 def report_failure(invocation: Invocation, error: Exception, step: str) -> None:
     """Record a failure of a step, log it, and publish STEP_ERROR."""
     drop_engine_frames(error)
+    add_hints(error, invocation.node.func, invocation.run_state)
     item = _item_text(invocation)
     if item is not None:
         call_or(None, _note_item, error, invocation.message.scope[-1], item)

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from .._definition.injection import type_text
+from .._definition.injection import type_text, without_annotation
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
@@ -398,7 +398,6 @@ def _resources(context: ValidationContext) -> Iterator[Finding]:
     )
 
 
-_REMEDY = "Give it a default or a known name."
 _METHOD_REMEDY = "Decorate a function, or pass a bound method: pipe.step()(robot.move)."
 
 
@@ -425,9 +424,20 @@ def _unsupplied_parameters(context: ValidationContext) -> Iterator[Finding]:
                 text = (
                     f"Step '{name}' has a parameter '{parameter}' that nothing supplies: "
                     f"only map workers get an item{_other_type(hint, context)}. "
-                    f"{_METHOD_REMEDY if parameter == 'self' else _REMEDY}"
+                    f"{_METHOD_REMEDY if parameter == 'self' else _remedy(context)}"
                 )
                 yield StrictOnly(DefinitionError(text, step_name=name))
+
+
+def _remedy(context: ValidationContext) -> str:
+    """Return the part of a sentence that says how a parameter is supplied."""
+    state = without_annotation(context.state_type)
+    is_any = state is None or state is Any or state is type(None)
+    typed = "" if is_any else f" or annotate it with {type_text(state)}"
+    return (
+        f"For the state, which carries values from step to step, name it state{typed}; "
+        "for anything else, define a resource of its name above, or give it a default."
+    )
 
 
 def _other_type(hint: object, context: ValidationContext) -> str:

@@ -6,18 +6,26 @@ the run's owner is noticed while the hook runs.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from functools import partial
 from inspect import isasyncgen, isawaitable
 from typing import TYPE_CHECKING
 
+from .._engine.failure_hints import add_hints
 from .._engine.user_code import call, drain_generator, resolve_value
 from .._plan.failure_policy import Failure
 from .._plan.plan import Callback, CallValues
 from .._util import failpoints
 from .._util.blocking_calls import BlockingReport, watch
 from .._util.failpoints import Seam
-from .._util.text import safe_str
-from .._util.user_errors import OWNER_CANCELLED, classify_exception
+from .._util.text import error_text, escape_controls, safe_str
+from .._util.user_errors import (
+    OWNER_CANCELLED,
+    classify_exception,
+    drop_engine_frames,
+)
+from .._util.user_objects import call_or
 from ..events import EventType
 from ..failures import FailureKind, FailureReason
 from ..outcomes import PipelineTerminalStatus
@@ -28,6 +36,9 @@ from .run import (
 
 if TYPE_CHECKING:
     pass
+
+
+_logger = logging.getLogger("justpipe_actors.steps")
 
 
 async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
@@ -52,12 +63,29 @@ async def call_hook(run: Run, hook: Callback, kind: FailureKind) -> bool:
         if culprit is None:
             raise
         if isinstance(culprit, Exception):
+            add_hints(culprit, hook.func, run.run_state)
+            log_hook_failure(run, hook.name, kind, culprit)
             add_hook_failure(run, kind, culprit)
         else:
             run.crash(culprit)
     else:
         return True
     return False
+
+
+def log_hook_failure(run: Run, name: str, kind: FailureKind, error: Exception) -> None:
+    """Log the failure of a hook, as the failures of steps are logged."""
+    drop_engine_frames(error)
+    shown = error if call_or(None, traceback.format_exception, error) else None
+    _logger.error(
+        "%s hook '%s' failed with %s: %s",
+        kind.value.capitalize(),
+        name,
+        type(error).__name__,
+        escape_controls(error_text(error)),
+        exc_info=shown,
+        extra={"run": run.run_state.run_id, "hook": name},
+    )
 
 
 def watch_owner(run: Run) -> None:

@@ -24,7 +24,7 @@ from ..events import EventType
 from ..failures import FailureClassificationConfig, FailureKind
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .final_status import RunFigures, build_end_data
-from .hooks import add_hook_failure, call_hook, watch_owner
+from .hooks import add_hook_failure, call_hook, log_hook_failure, watch_owner
 from .run import (
     GRACE_SECONDS,
     REQUESTED_ENDS,
@@ -96,6 +96,7 @@ async def _call_shutdown_hooks(run: Run) -> None:
             await call_hook(run, hook, FailureKind.SHUTDOWN)
         if limit.cancelled_caught:
             late = HookTimeoutError(hook.name, GRACE_SECONDS)
+            log_hook_failure(run, hook.name, FailureKind.SHUTDOWN, late)
             add_hook_failure(run, FailureKind.SHUTDOWN, late)
 
 

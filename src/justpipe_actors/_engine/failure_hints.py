@@ -1,0 +1,110 @@
+"""Hints that are added, as notes, to the errors that beginners meet most often.
+
+Some mistakes can be seen only when a function has failed: a state of another type, which
+is allowed; a context that was not passed; a function of asyncio in a run on trio.  The
+error of Python names none of them, so a note of the exception does.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import sniffio
+
+from .._definition.injection import union_members, without_annotation
+from .._util.callables import unwrap_function
+from .._util.text import safe_str
+from .._util.user_objects import call_or
+from .run_state import RunState
+
+
+_BY_WRONG_OBJECT = (AttributeError, KeyError, TypeError)
+"""What a function raises that works with an object of another type."""
+
+_NO_ASYNCIO = ("no running event loop", "There is no current event loop")
+"""How functions of asyncio refuse to work outside of it."""
+
+_NO_TRIO = ("must be called from async context",)
+"""How functions of trio refuse to work outside of it."""
+
+
+def add_hints(error: Exception, func: object, run_state: RunState) -> None:
+    """Add notes to an exception that a user's function has raised."""
+    known = getattr(error, "__notes__", ())
+    for hint in find_hints(error, func, run_state):
+        if hint not in known:
+            call_or(None, error.add_note, hint)
+
+
+def find_hints(error: Exception, func: object, run_state: RunState) -> Iterator[str]:
+    """Yield what may be behind an exception that a user's function has raised."""
+    if isinstance(error, _BY_WRONG_OBJECT):
+        yield from _state_hint(run_state)
+        yield from _context_hint(error, func, run_state)
+    if isinstance(error, RuntimeError):
+        yield from _loop_hint(safe_str(error))
+
+
+def _state_hint(run_state: RunState) -> Iterator[str]:
+    declared = run_state.plan.state_type
+    if _is_object_of(run_state.state, declared):
+        return
+    is_child = run_state.publisher.sink.parent is not None
+    name = _name_of(declared)
+    yield (
+        f"The state of this run is {_kind_of(run_state.state)}, and the pipe "
+        f"'{run_state.plan.name}' declares {name}: "
+        f"{'return' if is_child else 'pass'} an object of {name} "
+        f"{'from the function of @pipe.sub' if is_child else 'to run()'}."
+    )
+
+
+def _context_hint(error: Exception, func: object, run_state: RunState) -> Iterator[str]:
+    if run_state.context is not None or "NoneType" not in safe_str(error):
+        return
+    declared = run_state.plan.context_type
+    is_declared = not _is_object_of(None, declared)
+    code = getattr(unwrap_function(func), "__code__", None)
+    if is_declared or (code is not None and "context" in code.co_varnames):
+        yield "This run has no context; pass one to run(state, context)."
+
+
+def _loop_hint(text: str) -> Iterator[str]:
+    loop = sniffio.current_async_library()
+    foreign, refusals = (
+        ("asyncio", _NO_ASYNCIO) if loop == "trio" else ("trio", _NO_TRIO)
+    )
+    if text.startswith(refusals):
+        yield (
+            f"This run is on {loop}, where functions of {foreign} do not work; use those "
+            f"of anyio, or run it on {foreign}."
+        )
+
+
+def _is_object_of(value: object, declared: object) -> bool:
+    """Tell whether a value may be an object of a declared type; True if unknown."""
+    declared = without_annotation(declared)
+    members = union_members(declared)
+    if value is None and type(None) in typing.get_args(declared):
+        return True
+    return any(_is_instance(value, member) for member in members)
+
+
+def _is_instance(value: object, declared: object) -> bool:
+    kind: Any = typing.get_origin(declared) or declared
+    if kind is Any or not isinstance(kind, type) or typing.is_typeddict(kind):
+        return True
+    try:
+        return isinstance(value, kind)
+    except Exception:  # noqa: BLE001 - a metaclass may do anything
+        return True
+
+
+def _kind_of(value: object) -> str:
+    return "None" if value is None else f"an object of {_name_of(type(value))}"
+
+
+def _name_of(kind: object) -> str:
+    return getattr(kind, "__name__", str(kind))

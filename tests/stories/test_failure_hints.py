@@ -1,0 +1,235 @@
+"""What a beginner reads when a run fails: the log and a note name the mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, Protocol, TypedDict
+
+import pytest
+
+import trio
+from justpipe_actors import Pipe
+from justpipe_actors.errors import DefinitionError
+
+
+AnyPipe = Pipe[Any, Any]
+
+
+@dataclass
+class Page:
+    """The state of most tests here."""
+
+    words: int = 0
+
+
+class Clients:
+    """A context."""
+
+    url = "x"
+
+
+async def notes_of(pipe: AnyPipe, state: Any, context: Any = None) -> list[str]:
+    """Run a pipe that fails, and return the notes of its error."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - its notes are checked
+        await pipe.run(state, context).result()
+    return getattr(caught.value, "__notes__", [])
+
+
+def page_pipe() -> AnyPipe:
+    """Return a pipe with a step that uses a field of the state."""
+    pipe: AnyPipe = Pipe(Page, name="pages")
+
+    @pipe.step
+    def count(page: Page) -> None:
+        page.words += 1
+
+    return pipe
+
+
+# -- the state
+
+
+async def test_a_failure_with_a_state_of_another_type_names_both() -> None:
+    """A run accepts any object, so the mistake shows in a step."""
+    notes = await notes_of(page_pipe(), {"words": 1})
+
+    expected = (
+        "The state of this run is an object of dict, and the pipe 'pages' declares "
+        "Page: pass an object of Page to run()."
+    )
+    assert notes == [expected]
+
+
+async def test_a_failure_without_a_state_says_so() -> None:
+    """None is a state like any other."""
+    (note,) = await notes_of(page_pipe(), None)
+
+    assert note.startswith("The state of this run is None, and the pipe 'pages'")
+
+
+async def test_a_sub_pipeline_whose_function_returns_nothing_gets_the_remedy() -> None:
+    """The child has no state then; its failure is also that of the step around it."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.sub("inner", pipeline=page_pipe())(lambda state: None)
+
+    (note,) = await notes_of(pipe, {})
+
+    assert note.endswith("return an object of Page from the function of @pipe.sub.")
+
+
+class _HasName(Protocol):
+    name: str
+
+
+class _Row(TypedDict):
+    name: str
+
+
+@pytest.mark.parametrize("declared", [_HasName, _Row, Any, None, dict[str, int] | None])
+async def test_a_type_that_says_nothing_of_an_objects_class_gives_no_hint(
+    declared: Any,
+) -> None:
+    """No hint is better than a wrong one."""
+    pipe: AnyPipe = Pipe(declared)
+    pipe.step("a")(lambda state: state["missing"])
+
+    assert await notes_of(pipe, {}) == []
+
+
+async def test_a_state_that_may_be_none_gives_no_hint() -> None:
+    """The pipe's author has thought of it."""
+    declared: Any = Page | None
+    pipe: AnyPipe = Pipe(declared)
+    pipe.step("a")(lambda state: state.words)
+
+    assert await notes_of(pipe, None) == []
+
+
+async def test_an_error_of_another_kind_gets_no_hint() -> None:
+    """An object of another type does not raise it."""
+    pipe: AnyPipe = Pipe(Page)
+    pipe.step("a")(lambda state: 1 / 0)
+
+    assert await notes_of(pipe, {}) == []
+
+
+async def test_the_class_in_place_of_the_state_is_refused() -> None:
+    """Steps would change the attributes of the class, for all runs."""
+    wrong: Any = Page
+
+    with pytest.raises(TypeError, match=r"an object of Page as its state.*Page\(\)"):
+        page_pipe().run(wrong)
+
+
+# -- the context
+
+
+async def test_a_failure_without_the_declared_context_says_so() -> None:
+    """``'NoneType' object has no attribute 'url'`` does not name the context."""
+    pipe: AnyPipe = Pipe(dict, Clients)
+
+    @pipe.step
+    def fetch(clients: Clients) -> str:
+        return clients.url
+
+    hint = "This run has no context; pass one to run(state, context)."
+    assert await notes_of(pipe, {}) == [hint]
+
+
+async def test_a_hook_that_fills_a_context_that_is_none_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log of the failed hook has the hint, too."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+
+    @pipe.on_startup
+    def connect(context: Any) -> None:
+        context.db = 1
+
+    hint = "This run has no context; pass one to run(state, context)."
+    assert await notes_of(pipe, {}) == [hint]
+    assert hint in caplog.text
+
+
+# -- the loop
+
+
+async def test_functions_of_the_other_loop_are_explained() -> None:
+    """``no running event loop`` does not say that the run is on trio."""
+    pipe: AnyPipe = Pipe(dict)
+    on_trio = _is_on_trio()
+
+    @pipe.step
+    async def wait() -> None:
+        if on_trio:
+            await asyncio.sleep(0.01)
+        else:
+            await trio.sleep(0.01)
+
+    loop, foreign = ("trio", "asyncio") if on_trio else ("asyncio", "trio")
+    hint = (
+        f"This run is on {loop}, where functions of {foreign} do not work; use those of "
+        f"anyio, or run it on {foreign}."
+    )
+    assert await notes_of(pipe, {}) == [hint]
+
+
+def _is_on_trio() -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+# -- hooks
+
+
+@pytest.mark.parametrize("kind", ["startup", "shutdown"])
+async def test_a_hook_that_fails_is_logged(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program that only waits for the run would not notice it."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+
+    async def connect() -> None:
+        raise ConnectionError("the database\nis down")
+
+    getattr(pipe, f"on_{kind}")(connect)
+
+    with caplog.at_level(logging.ERROR):
+        async with pipe.run({}) as run:
+            await run.wait()
+
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{kind.capitalize()} hook 'connect' failed with ConnectionError: "
+        r"the database\nis down"
+    )
+    assert (record.name, record.levelname) == ("justpipe_actors.steps", "ERROR")
+    assert record.exc_info is not None
+    assert vars(record)["run"] == run.run_id
+
+
+# -- parameters
+
+
+def test_a_parameter_that_nothing_supplies_gets_the_ways_to_supply_it() -> None:
+    """Beginners expect to get what the step before has returned."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("fetch", to="clean")(lambda state: {"rows": []})
+    pipe.step("clean")(lambda rows: None)
+
+    with pytest.raises(DefinitionError) as caught:
+        pipe.validate()
+
+    assert str(caught.value) == (
+        "Step 'clean' has a parameter 'rows' that nothing supplies: only map workers "
+        "get an item. For the state, which carries values from step to step, name it "
+        "state or annotate it with dict; for anything else, define a resource of its "
+        "name above, or give it a default."
+    )
