@@ -93,7 +93,7 @@ class Merge:
 
 
 class Shared:
-    """Says that a part is passed by reference: neither copied nor merged.
+    """Marks a part that is passed by reference: it is neither copied nor merged.
 
     For what cannot be copied, such as a client or a lock: ``Annotated[Client, Shared]``.
     """

@@ -118,7 +118,7 @@ class NotebookView(Observer):
 
     @property
     def headline(self) -> str:
-        """How the run stands, in one line."""
+        """The status of the run, in one line."""
         if self.end is not None:
             return escape_controls(self.end.headline)
         name = escape_controls(self._timeline.name)

@@ -342,7 +342,7 @@ def _noted(exceptions: tuple[Exception, ...]) -> Exception | None:
 
 
 def _item_of(error: Exception) -> str:
-    """Return the note of a worker's failure that names its item, or nothing."""
+    """Return the note of a worker's failure that names its item; empty without one."""
     notes = (str(note) for note in getattr(error, "__notes__", ()))
     return "".join(f" ({note})" for note in notes if re.match(_ITEM_NOTE, note))
 

@@ -752,7 +752,7 @@ class Pipe(Generic[StateT, ContextT]):
         return self._persistence.root
 
     def open_history(self) -> StorageBackend:
-        """Return the store of the pipe's runs, for additions to what is there."""
+        """Return the store of the pipe's runs, for writing."""
         return self._persistence.open_store(self.pipeline_hash, read_only=False)
 
     def open_store(self) -> StorageBackend:
@@ -763,7 +763,7 @@ class Pipe(Generic[StateT, ContextT]):
         return self._persistence.recorder(run_id, self.describe)
 
     def with_registry(self, registry: Registry, *, persist: bool) -> Self:
-        """Return a pipe like this one with another definition; this one stays as it is.
+        """Return a copy of this pipe with another definition.
 
         Args:
             registry: the definition.
@@ -774,7 +774,7 @@ class Pipe(Generic[StateT, ContextT]):
         return other
 
     def renamed(self, name: str) -> Self:
-        """Return a pipe like this one with another name; this one stays as it is."""
+        """Return a copy of this pipe with another name."""
         other = self._copy_with(attrs.evolve(self._settings, name=name))
         other.name = name
         return other

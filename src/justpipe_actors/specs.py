@@ -20,7 +20,7 @@ class BarrierType(Enum):
 
 
 class InjectionSource(str, Enum):
-    """Where the value of a parameter comes from."""
+    """The source of a parameter's value."""
 
     STATE = "state"
     CONTEXT = "context"
@@ -170,7 +170,7 @@ Topology = Mapping[str, Sequence[str]]
 
 
 def resolve_name(target: object) -> str:
-    """Return the step name that a string, function or partial stands for.
+    """Return the step name that a string, function or partial refers to.
 
     Raises:
         ValueError: it is neither a string nor callable.

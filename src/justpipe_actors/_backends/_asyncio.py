@@ -147,7 +147,7 @@ def _is_eager(factory: object) -> bool:
 
 
 class _FutureSignal:
-    """A signal of an asyncio loop: a future, and nothing around it."""
+    """A signal of an asyncio loop: a bare future."""
 
     __slots__ = ("_future",)
 

@@ -118,7 +118,7 @@ def _items_of_state_type(
 
 
 def _mismatch(hints: list[object], state_type: object, context_type: object) -> str:
-    """Return a sentence that says which types fit nothing; empty if none is declared."""
+    """Return a sentence about declared types that fit nothing; empty without a type."""
     declared = [type_text(hint) for hint in hints if hint is not Any]
     if not declared:
         return ""
@@ -237,7 +237,7 @@ def _source_of(
 
 
 def union_members(hint: object) -> tuple[object, ...]:
-    """Return the members of a union but None; of anything else, itself."""
+    """Return the members of a union without None; any other type is its only member."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return tuple(
             member for member in typing.get_args(hint) if member is not type(None)
@@ -253,7 +253,7 @@ def without_annotation(hint: object) -> object:
 
 
 def fits(declared: object, hint: object) -> bool:
-    """Tell whether a value of the declared type may go where the hint stands.
+    """Tell whether a value of the declared type fits a parameter with the hint.
 
     A plain class does not fit a generic alias of it: with ``dict`` as the state's type,
     a parameter of the type ``dict[str, Any]`` is as likely an item.

@@ -206,7 +206,7 @@ class Registry:
         )
 
     def _is_resource(self, parameter: str, hint: object) -> bool:
-        """Tell whether a parameter stands for a resource that is defined by now.
+        """Tell whether a parameter receives one of the resources defined so far.
 
         What is typed as the state or the context is no resource, unless it has the name
         of one that is of this type too.

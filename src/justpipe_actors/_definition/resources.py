@@ -114,7 +114,7 @@ def define_resource(name: str, func: Callable[..., Any], **options: Any) -> Reso
 def matching_resources(
     parameter: str, hint: object, resources: Mapping[str, ResourceDef]
 ) -> tuple[str, ...]:
-    """Return the resources a parameter may stand for: the one of its name, else by type."""
+    """Return the resources that fit a parameter by its name, else by its type."""
     if parameter in resources:
         return (parameter,)
     return tuple(_of_type(hint, resources.values()))

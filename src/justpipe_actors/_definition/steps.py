@@ -166,7 +166,7 @@ def check_state_mode(state_mode: object) -> None:
 
 
 def check_window(max_concurrency: object) -> None:
-    """Refuse a map's window that is not a positive integer; nothing means the default.
+    """Refuse a window that is no positive integer; None and 0 mean the default.
 
     Raises:
         DefinitionError: it is not positive, or no integer.

@@ -226,7 +226,7 @@ class BatchStream:
             self.timers.stop(timer)
 
     def _is_at_work(self) -> bool:
-        """Return whether anything of the run can go on before the next batch is stored."""
+        """Return whether any work can continue before the next batch is stored."""
         queued = -len(self._outbox)
         for member in self.members:
             count = member.count_queued()
@@ -341,7 +341,7 @@ class BatchStream:
         return self.root.take_state(is_whole=is_whole)
 
     def _check(self, delta: dict[str, JsonValue]) -> None:
-        """Check that the stored rows give the run as it is now; see ``check_fold``."""
+        """Check that the stored rows restore the present run; see ``check_fold``."""
         apply_delta(self._fold, delta)
         whole: dict[str, JsonValue] = {}
         for member in self.members:
@@ -358,7 +358,7 @@ class BatchStream:
             raise FoldMismatch(msg)
 
     def begin_fold(self, fold: dict[str, JsonValue]) -> None:
-        """Check batches against what was stored before, too."""
+        """Also check batches against the entities that were stored before."""
         self._fold = dict(fold)
 
     def _batch_ended(

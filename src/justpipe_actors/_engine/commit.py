@@ -96,7 +96,7 @@ def publish_suspend(invocation: Invocation, reason: object) -> None:
 
 
 def warn_ignored(invocation: Invocation, value: object) -> None:
-    """Warn of a result that means nothing; a switch's always means something."""
+    """Warn of a result that is ignored; the result of a switch is never ignored."""
     if isinstance(invocation.node, SwitchNode):
         return
     name = f"Step '{invocation.node.name}'"

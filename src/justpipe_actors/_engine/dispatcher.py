@@ -143,7 +143,7 @@ class Dispatcher:
             raise
 
     def release_idle_tasks(self) -> None:
-        """End tasks that have nothing to do, now and from now on."""
+        """End idle tasks, now and whenever a task becomes idle."""
         self._is_closing = True
         while self._idle:
             self._idle.pop().notify()
@@ -292,7 +292,7 @@ class Dispatcher:
 async def _abandon(
     run_state: RunState, _actor: Actor, message: Message, _scope: anyio.CancelScope
 ) -> None:
-    """Give back what a message of an interrupted run holds."""
+    """Release the token of a message of an interrupted run."""
     routing.abandon_message(run_state, message)
 
 

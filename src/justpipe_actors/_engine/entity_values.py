@@ -40,7 +40,7 @@ class MapRecord:
 
 @define(eq=False, repr=False)
 class ChildRecord:
-    """What is recorded of a child run besides its own entities."""
+    """The recorded facts of a child run besides its own entities."""
 
     pipe: str
     """Name of its pipe."""
@@ -64,7 +64,7 @@ def number_of(invocation_id: str | None) -> int | None:
 
 
 def dump_message(message: Start) -> dict[str, JsonValue]:
-    """Return a message as a JSON value, without its item and what is usual."""
+    """Return a message as a JSON value, without its item and without default values."""
     value: dict[str, JsonValue] = {"s": message.step, "w": message.wave}
     if message.origin is not None:
         value["z"] = message.origin

@@ -138,7 +138,7 @@ class InvocationState:
         return result
 
     def commit_function(self) -> None:
-        """Commit what a switch's function has changed, before it is known what follows.
+        """Commit the changes of a switch's function, before the route is chosen.
 
         Raises:
             Exception: the changes cannot be merged.
@@ -152,7 +152,7 @@ class InvocationState:
             raise
 
     def commit_before(self, items: object) -> None:
-        """Commit what a function has changed, before workers or a child run begin.
+        """Commit the changes of a function, before workers or a child run begin.
 
         Args:
             items: what is mapped over; None for a child run.

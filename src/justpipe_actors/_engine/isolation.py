@@ -165,7 +165,7 @@ class IsolatedState:
             self._last_step.clear()
 
     def commit_and_keep(self, copy: StateCopy, step: str) -> None:
-        """Commit a copy on which a child run, or the source of a map, goes on working.
+        """Commit a copy that a child run, or the source of a map, continues to use.
 
         Args:
             copy: what an invocation works on; afterwards it has what is committed.

@@ -204,7 +204,7 @@ class Wave:
         return wave
 
     def unreported_death(self) -> tuple[str, Report] | None:
-        """Return a step that can start no more and what to tell its successors."""
+        """Return a step that can no longer start, and the report for its successors."""
         for name, entry in self.entries.items():
             if name in self.started or entry.dead:
                 continue

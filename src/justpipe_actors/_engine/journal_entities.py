@@ -130,7 +130,7 @@ def dump_diagnostics(run_state: RunState) -> JsonValue:
 
 
 def dump_counters(journal: RunJournal) -> JsonValue:
-    """Return the counters of a run, and why it is to end."""
+    """Return the counters of a run, and the reason why it must end."""
     run_state = journal.run_state
     value: dict[str, JsonValue] = {
         "sent": run_state.sent,

@@ -61,7 +61,7 @@ class BatchDraft:
 
 @frozen
 class LastRow:
-    """How a run stands after the last row of its owner."""
+    """The status of a run after the last row of its owner."""
 
     status: RunStatus | None = None
     """The new status; None if it stays the same."""

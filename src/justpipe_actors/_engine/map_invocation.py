@@ -118,7 +118,7 @@ class MapInvocation:
             self.wake_up()
 
     def wake_up(self) -> None:
-        """Let the invocation go on; from now on it counts as at work."""
+        """Wake the invocation; it counts as at work again."""
         if self.is_adopted:
             self.invocation.is_resting = False
         self.wakeup.notify()

@@ -162,7 +162,7 @@ def _note_left_items(mapping: MapInvocation) -> None:
 
 
 def _assign_results(mapping: MapInvocation, target: str) -> None:
-    """Put what the workers returned into the state, in the order of their items."""
+    """Assign the results of the workers to the state, in the order of their items."""
     values = [mapping.results[index] for index in sorted(mapping.results)]
     state: Any = mapping.invocation.run_state.state
     if isinstance(state, MutableMapping):

@@ -36,7 +36,7 @@ _logger = logging.getLogger("justpipe_actors.journal")
 
 @define(eq=False, repr=False)
 class RecordedNotes:
-    """The notes of one run, and what is recorded of them."""
+    """The notes of one run, and the recorded ones."""
 
     notes: RunNotes
     codec: StorableValues
@@ -62,7 +62,7 @@ class RecordedNotes:
         return dict(self._recorded)
 
     def restore(self, entities: dict[str, JsonValue]) -> None:
-        """Note again what was recorded, when the run is taken up."""
+        """Restore the recorded notes when the run is taken up."""
         if not entities:
             return
         notes = self.notes.notes()

@@ -86,7 +86,7 @@ class SavedRun:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a step was started, or is to be resumed."""
+        """Whether a step was started, or must be resumed."""
         return bool(self.counters.get("sent")) or self.resumed_step is not None
 
 

@@ -283,7 +283,7 @@ class RunJournal:
                 record.is_kept = True
 
     def note_failed_between(self, place: Place, notes: dict[str, JsonValue]) -> None:
-        """Keep the step that asked a question whose answer did not come.
+        """Keep the step that asked a question which was not answered.
 
         Args:
             place: where the run would have continued.

@@ -48,7 +48,7 @@ class RunPlace:
     _has_ended: bool = attrs.field(default=False, init=False)
 
     def look_soon(self) -> None:
-        """Give the place back soon if nothing but waits is left then."""
+        """Give the place back soon, if only waits are left at that time."""
         if not self._is_look_requested and not self.is_given_back:
             self._is_look_requested = True
             self.call_soon(self._look)

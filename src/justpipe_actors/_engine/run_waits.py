@@ -260,7 +260,7 @@ class RunWaits:
     # -- the run's place
 
     def look_soon(self) -> None:
-        """Look soon whether the run only waits, and can give its place back."""
+        """Check soon whether the run only waits and can give its place back."""
         if self.run_state.place is not None:
             self.run_state.place.look_soon()
 
@@ -346,7 +346,7 @@ class RunWaits:
         stream.request()
 
     def finished(self, message: Start | Expire) -> None:
-        """Delete an invocation's records, unless it is to be done again."""
+        """Delete an invocation's records, unless the invocation will be repeated."""
         journal = self.run_state.journal
         self.look_soon()
         if journal is not None and message.id in journal.failed.messages:

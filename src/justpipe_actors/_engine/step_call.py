@@ -226,7 +226,7 @@ def _interpret_value(invocation: Invocation, value: object) -> StepResult:
 
 
 def interpret_handled(invocation: Invocation, value: object) -> StepResult:
-    """Return the meaning of what a handler answered; None mends without a value."""
+    """Return the meaning of a handler's result; None means handled, without a value."""
     node = invocation.node
     is_collected = isinstance(node, StepNode) and node.is_collected
     if value is not None and is_collected and _is_collecting(invocation):

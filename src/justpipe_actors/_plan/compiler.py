@@ -290,7 +290,7 @@ def _is_collected(step: StepDef, registry: Registry) -> bool:
 
 
 def _routes_to(step: StepDef) -> tuple[str, ...]:
-    """Return the steps that a result of this one may choose, as far as that is known."""
+    """Return the known steps that a result of this one may choose."""
     found = dict.fromkeys([*step.route_targets, *step.declared_routes])
     return tuple(target for target in found if target not in step.to)
 
@@ -370,7 +370,7 @@ def _state_parameter(step: StepDef) -> str | None:
 def _run_in_placement(
     step: StepDef, placement: AnyPlacement | None, settings: PipeSettings
 ) -> Callable[..., object]:
-    """Return a step's function, run elsewhere if it is to; a plain generator streams."""
+    """Return a step's function, called in its placement; a plain generator streams."""
     if placement is not None and is_remote(placement):
         assert settings.place_remotely is not None
         assert isinstance(placement, Placement)

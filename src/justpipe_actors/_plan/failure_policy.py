@@ -238,7 +238,7 @@ def escalate(
 
 
 def find_cancellation(error: BaseException) -> PipelineCancelled | None:
-    """Return the token's cancellation if the error is one, or a group of nothing else.
+    """Return the token's cancellation if the error is one, or a group of only such.
 
     A task group in a step wraps the exceptions of its children in a group.  A group
     that also contains another exception is a failure.

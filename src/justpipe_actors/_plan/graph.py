@@ -34,7 +34,7 @@ Edges = Mapping[str, tuple[str, ...]]
 
 @frozen(eq=False)
 class Topology:
-    """The graph of a definition: edges, and what is derived from them."""
+    """The graph of a definition: edges, and the facts that are derived from them."""
 
     edges: Edges
     """All known targets of every step."""

@@ -118,7 +118,7 @@ def _accesses(  # noqa: C901, PLR0912 - one row a kind of node
 
 
 def _part_of(node: ast.AST, state: str) -> str:
-    """Return a part of the state that has a fixed name, as it is written; else nothing."""
+    """Return the source of a part of the state with a fixed name, else an empty text."""
     match node:
         case ast.Attribute(value=ast.Name(id=name)) if name == state:
             return ast.unparse(node)

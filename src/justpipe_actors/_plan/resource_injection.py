@@ -55,7 +55,7 @@ def resource_choices(
     parameter_types: Mapping[str, object],
     resources: Resources,
 ) -> Choices:
-    """Return which parameters of a function stand for resources, and for which."""
+    """Return the parameters of a function that receive resources, with candidates."""
     names = {
         parameter: matching_resources(
             parameter, parameter_types.get(parameter), resources
@@ -118,7 +118,7 @@ class ResourceGraph:
 
 
 def resource_problems(resources: Resources) -> Iterator[DefinitionError]:
-    """Yield what is wrong with resources among themselves."""
+    """Yield the problems of the resources' dependencies on each other."""
     edges: dict[str, tuple[str, ...]] = {}
     for name, resource in resources.items():
         edges[name] = ()

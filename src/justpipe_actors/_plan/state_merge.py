@@ -257,7 +257,7 @@ def _joined(value: Any, items: list[object]) -> Any:
 
 
 def applied(base: Any, change: Change) -> Any:
-    """Return a value with a change applied; the value itself stays as it is."""
+    """Return a value with a change applied; the value itself is not changed."""
     match change:
         case Replaced(value):
             return value

@@ -180,7 +180,7 @@ def kind_of(value: object) -> type:
 
 
 def parts_of(value: object) -> Mapping[Key, object]:
-    """Return the parts of a dict or an object by key; do not change what is returned."""
+    """Return the parts of a dict or an object by key; callers must not change them."""
     if isinstance(value, dict):
         return value
     if isinstance(value, Snapshot):

@@ -202,7 +202,7 @@ def validate(context: ValidationContext) -> None:
 
 
 def raise_problems(problems: list[DefinitionError]) -> None:
-    """Raise one problem as it is and several as a group.
+    """Raise a single problem itself, and several as a group.
 
     Raises:
         DefinitionError: the list is not empty.

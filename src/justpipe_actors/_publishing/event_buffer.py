@@ -162,7 +162,7 @@ class EventBuffer:
         return self._ended or self._closed
 
     def begin_wait(self) -> LoopEvent:
-        """Return what is set when there is another event, or there will be none.
+        """Return the event that is set when an item arrives or the buffer ends.
 
         The reader hands it to ``end_wait`` after that.
 
@@ -188,7 +188,7 @@ class EventBuffer:
         self._reader.notify()
 
     def close(self) -> None:
-        """Stop reading: what waits is dropped and no producer waits any more."""
+        """Stop reading: drop the waiting events and release the producers."""
         self._closed = True
         self._drop_all()
         self._reader.notify()
@@ -211,7 +211,7 @@ class EventBuffer:
         return True
 
     def _drop_all(self) -> None:
-        """Drop what waits and what comes; no producer waits any more."""
+        """Drop all present and future events; no producer waits any more."""
         self._drops = True
         self._events = _NO_EVENTS
         self._update_is_full()

@@ -102,13 +102,13 @@ class ChildRunSink:
         return self.publisher, self.step, self.owner_id
 
     def pause_producers(self, *, paused: bool) -> None:
-        """Do nothing: the parent's producers are others."""
+        """Do nothing: the producers of the parent are not those of the child."""
 
     def end_turn(self) -> None:
-        """Do nothing: the run around all others is asked."""
+        """Do nothing: the outermost run does this."""
 
     def end(self) -> None:
-        """Do nothing: the parent goes on."""
+        """Do nothing: the parent continues to publish."""
 
     @property
     def is_full(self) -> bool:
@@ -236,7 +236,7 @@ class EventPublisher:
             publisher = parent[0]
 
     def release_run(self) -> None:
-        """Drop the reference to an ended run; else only the garbage collector could free it."""
+        """Drop the reference to an ended run, so that it needs no garbage collection."""
         self.on_hook_failure = do_nothing
         self._put_lazy = self._put_lazy_token = None  # may be its own method
 
@@ -255,7 +255,7 @@ class EventPublisher:
         self,
         type: EventType,
     ) -> None:
-        """Count and number an event that nothing can see."""
+        """Count and number an event that has no reader."""
         self._seq += 1
         name = type._value_
         self._counts[name] = self._counts.get(name, 0) + 1

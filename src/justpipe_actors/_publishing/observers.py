@@ -122,7 +122,7 @@ class ObserverTask:
         await self.finished.wait()
 
     async def release(self) -> None:
-        """Deliver the queued events and then no more: the run goes on elsewhere."""
+        """Deliver the queued events and stop, because the run continues elsewhere."""
         self.finish("", None)
         with anyio.move_on_after(RELEASE_TIMEOUT):
             await self.finished.wait()
@@ -284,11 +284,11 @@ class RecorderObserver:
         await self.recorder.finish(end)
 
     async def release(self) -> None:
-        """Tell it that the run goes on later, or in another process."""
+        """Notify the recorder that the run continues later, or in another process."""
         await self.recorder.release()
 
     def abandon(self) -> None:
-        """Do nothing: it gives up by itself."""
+        """Do nothing: the recorder gives up by itself."""
 
     async def wait_writable(self) -> None:
         """Wait until it has caught up."""

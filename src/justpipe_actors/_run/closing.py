@@ -15,7 +15,7 @@ from .run import Run
 
 
 async def wait_done(run: Run) -> None:
-    """Wait until nothing of a run is left, even if the caller is cancelled.
+    """Wait until all tasks of a run have ended, even if the caller is cancelled.
 
     Ctrl-C, which trio raises here, is raised after that; a second one at once.
     """
@@ -29,7 +29,7 @@ async def wait_done(run: Run) -> None:
 
 
 async def wait_done_uncancelled(run: Run) -> None:
-    """Wait until nothing of a run is left, and ignore cancellations meanwhile.
+    """Wait until all tasks of a run have ended, and ignore cancellations meanwhile.
 
     The caller was cancelled before, and raises that cancellation at the end.
     """

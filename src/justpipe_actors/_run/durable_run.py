@@ -193,7 +193,7 @@ def _with_timings(
 
 
 def break_durable(run: Run, error: Exception) -> None:
-    """Fail a run because its state cannot be stored; its last row stays as it is."""
+    """Fail a run because its state cannot be stored; its last row is not changed."""
     journal = run.run_state.journal
     steps = [] if journal is None else list(journal.stream.ended_steps)
     if isinstance(error, NotStorable) and steps:

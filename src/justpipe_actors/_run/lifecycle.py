@@ -63,7 +63,7 @@ NO_VARIABLES = Context()
 
 
 async def start_run(run: Run, tasks: Group | None) -> bool:
-    """Start the run up to START; return whether its steps are to run."""
+    """Start the run up to START; return whether its steps must run."""
     plan, run_state = run.request.plan, run.run_state
     if plan.startup or plan.eager_resources or run.publisher.observers.may_block_finish:
         with anyio.CancelScope() as run.scope:
@@ -161,7 +161,7 @@ async def execute_run(run: Run) -> None:
 
 
 def _drop_references(run: Run) -> None:
-    """Drop what refers to the run state: else only the collector could free it."""
+    """Drop the references to the run state, so that it needs no garbage collection."""
     run.publisher.release_run()
     run.run_state.variables = NO_VARIABLES
     if run.resources is not None:  # the actor system, if it was needed, is private

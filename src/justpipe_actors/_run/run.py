@@ -303,7 +303,7 @@ class Run:
         self.run_state.interrupt(status, reason)
 
     def abort(self, error: BaseException) -> None:
-        """End it now because of something that is to be raised at the consumer."""
+        """End it now because of an error that must be raised at the consumer."""
         self.crash(error)
         self.stop(PipelineTerminalStatus.FAILED, None)
 

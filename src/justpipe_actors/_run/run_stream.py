@@ -576,7 +576,7 @@ class RunStream(Generic[StateT_co]):
         return run
 
     def _note_never_begun(self, run: Run) -> None:
-        """Note that nothing of a run is left, so that no reader waits for its end."""
+        """Mark a run that did not begin as done, so that no reader waits for it."""
         self._is_closed = True
         run.done.set()
 

@@ -62,7 +62,7 @@ active_overrides: ContextVar[Mapping[Any, Override]] = ContextVar(
 
 
 def override_of(pipe: PipeT) -> PipeT | None:
-    """Return the pipe that is to run instead of this one, in this context."""
+    """Return the pipe that replaces this one in the current context."""
     found = active_overrides.get().get(pipe)
     override: PipeT | None = found() if found is not None else None
     return override
@@ -281,7 +281,7 @@ def _require_pipe(invocation: Invocation, pipe: object) -> None:
 def _close_child(
     invocation: Invocation, journal: RunJournal, outcome: ChildOutcome
 ) -> None:
-    """Record that a child has ended, with what it has changed in the parent's state."""
+    """Record that a child has ended, with its changes of the parent's state."""
     is_success = outcome.status is PipelineTerminalStatus.SUCCESS
     if invocation.isolated is not None and is_success:
         invocation.isolated.commit_function()

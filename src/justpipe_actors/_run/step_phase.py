@@ -64,7 +64,7 @@ async def run_steps(run: Run, system: ActorSystem) -> None:
 
 
 def _begin_steps(run: Run, system: ActorSystem) -> bool:
-    """Start the first steps; return whether the run's own task is to process them.
+    """Start the first steps; return whether the run's own task must process them.
 
     The run's task processes messages as long as only this run has any.  A step that
     waits then blocks the run's task only, which would wait for the step anyway.  A run

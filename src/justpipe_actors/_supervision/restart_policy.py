@@ -159,7 +159,7 @@ def decide_restart(
 
 
 def is_restarted(restart: Restart, *, normally: bool) -> bool:
-    """Tell whether a child that ended is to be started again."""
+    """Tell whether a child that ended must be started again."""
     match restart:
         case "permanent":
             return True

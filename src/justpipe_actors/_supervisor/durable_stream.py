@@ -200,7 +200,7 @@ class DurableStream(RunStream):
         return self._answer_stored(ask_id, value, by)
 
     def snapshot(self) -> RunSnapshot:
-        """Return the current state of the run, as far as this process knows."""
+        """Return the state of the run that is known in this process."""
         if self._run is not None:
             return super().snapshot()
         assert self._replay is not None

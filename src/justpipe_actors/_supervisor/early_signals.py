@@ -25,7 +25,7 @@ class EarlySignals:
 
     @contextmanager
     def starting(self) -> Generator[None]:
-        """Keep signals while a run is submitted or read; nothing is kept for longer."""
+        """Keep signals while a run is submitted or read, and drop them afterwards."""
         self._starting += 1
         try:
             yield

@@ -33,7 +33,7 @@ _logger = logging.getLogger("justpipe_actors.journal")
 
 
 class JournalLookup:
-    """Asks the journals of stored runs how the runs stand; opens each journal once."""
+    """Reads the status of stored runs in their journals; opens each journal once."""
 
     def __init__(self, *journals: Journal) -> None:
         self._journals: dict[str, Journal | None] = {

@@ -44,7 +44,7 @@ _logger = logging.getLogger("justpipe_actors.journal")
 
 @define(eq=False)
 class Turn:
-    """What one turn has found, in the order in which it is to be handled."""
+    """The result of one turn, in the order in which it must be handled."""
 
     has_clock_jumped: bool = False
     """Whether all waits must be computed anew from their due times."""

@@ -21,7 +21,7 @@ _known: WeakKeyDictionary[Plan, str] = WeakKeyDictionary()
 
 
 def version_of(plan: Plan) -> str:
-    """Return 32 hex characters over all that a plan says, its child pipes included."""
+    """Return a hash of a plan and its child pipes, in 32 hex characters."""
     found = _known.get(plan)
     if found is None:
         text = json.dumps(_describe(plan, ()), sort_keys=True)

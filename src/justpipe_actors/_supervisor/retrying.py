@@ -128,7 +128,7 @@ class _FailedRun:
                 del self.own[key]
 
     def _revive_join(self, number: int, expiry: Entities) -> None:
-        """Start a join that waited too long, if its parents have come since."""
+        """Start a join that had timed out, if its parents have reported since."""
         wave, step = expiry["w"], expiry["s"]
         entry = dict(self.own.get(f"d/{wave}/{step}") or {})
         reports = entry.get("g", {})

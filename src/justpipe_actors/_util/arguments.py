@@ -9,7 +9,7 @@ from typing import Any
 def check_seconds(
     name: str, value: Any, *, is_optional: bool = False, is_signed: bool = False
 ) -> None:
-    """Refuse what is no time in seconds; infinity is one.
+    """Refuse a value that is no number of seconds; infinity is allowed.
 
     Args:
         name: the argument, for the error.
@@ -37,7 +37,7 @@ def check_seconds(
 def check_count(
     name: str, value: Any, *, is_optional: bool = False, minimum: int | None = 0
 ) -> None:
-    """Refuse what is no whole number.
+    """Refuse a value that is no whole number.
 
     Args:
         name: the argument, for the error.

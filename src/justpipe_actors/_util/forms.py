@@ -44,7 +44,7 @@ class Form:
     """Returns the value of JSON data at a path, or raises ``Misfit``."""
 
     def load(self, plain: Any) -> Any:
-        """Return the value that JSON data stand for.
+        """Return the value of JSON data.
 
         Raises:
             Misfit: they do not fit.
@@ -102,7 +102,7 @@ def _is_class_of(hint: Any, base: type) -> bool:
 
 
 def plain_of(value: Any) -> Any:
-    """Return an instance of a form's type as the JSON data that stand for it."""
+    """Return an instance of a form's type as JSON data."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, Enum):

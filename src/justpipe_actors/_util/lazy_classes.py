@@ -141,7 +141,7 @@ class _Methods:
         return decorate(_new_class(self._owner, self._namespace))
 
     def _take_common(self, built: type) -> None:
-        """Copy what a class has that neither compares nor prints itself."""
+        """Copy the methods of a class, except those that compare and print."""
         owner, namespace = self._owner, vars(built)
         fields = get_annotations(owner)
         is_slotted = "__slots__" in namespace

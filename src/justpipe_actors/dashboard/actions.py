@@ -100,7 +100,7 @@ async def answer_ask(site: Site, request: Request) -> Response:
 
 
 async def redrive(site: Site, request: Request) -> Response:
-    """Let a stuck run go on."""
+    """Continue a stuck run."""
     name = str(request.path_params["run_id"])
     await site.durable.redrive(name)
     return answer({"run_id": name}, 202)

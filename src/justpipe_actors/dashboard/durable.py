@@ -120,7 +120,7 @@ class DurableRuns:
         return await anyio.to_thread.run_sync(self.journal.cancel, run_id, reason, by)
 
     async def redrive(self, run_id: str) -> None:
-        """Let a stuck run go on.
+        """Continue a stuck run.
 
         Raises:
             NotFoundError: there is no such run.

@@ -79,7 +79,7 @@ def live_details(run: RunSnapshot) -> dict[str, Any]:
 
 
 def live_spans(run: RunSnapshot) -> dict[str, Any]:
-    """Return that no span is known yet: the stream says all that is kept."""
+    """Return an empty list of spans: the stream sends all kept events."""
     return {
         "spans": [],
         "next": 0,

@@ -46,7 +46,7 @@ OPEN_LABELS = ("running", "waiting", "stuck")
 
 
 def is_open(one: AnnotatedRun) -> bool:
-    """Tell whether a run may go on: it runs, or waits for people or for a worker."""
+    """Tell whether a run is open: it runs, or waits for a person or for a worker."""
     return one.run.label in OPEN_LABELS
 
 
@@ -86,7 +86,7 @@ class StoredRun:
         self._has_payloads = has_payloads
 
     def is_still_open(self) -> bool:
-        """Tell whether the run goes on; what is read after False is complete.
+        """Tell whether the run is open; data that are read after False are complete.
 
         A store that cannot be read now, because its writer is closing it, does not show
         whether the run goes on: it counts as open, and is asked again.

@@ -120,7 +120,7 @@ def _tail_of(feed: Feed) -> StoredTail:
 
 
 async def _emit_pages(site: Site, stored: StoredRun, after: int, emit: Emit) -> int:
-    """Emit what is stored, and return the number of the last event."""
+    """Emit the stored events, and return the number of the last one."""
     while rows := await site.in_thread(rows_of, stored, after):
         await emit_rows(rows, emit)
         after = rows[-1][0]

@@ -73,7 +73,7 @@ def messages(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 @attrs.define(eq=False)
 class Source:
-    """Where the texts of a feed come from."""
+    """The source of the texts of a feed."""
 
     produce: Callable[[], Awaitable[str]]
     """Makes the next text."""

@@ -34,7 +34,7 @@ class RemoteError(RunError):
 
 
 class NotPicklable(RunError, TypeError):
-    """A value has to go to a placement, or come from it, and cannot be pickled."""
+    """A value that is sent to or from a placement cannot be pickled."""
 
     step: str
     what: str

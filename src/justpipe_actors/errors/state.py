@@ -63,7 +63,7 @@ class StateNotCopyable(Factual, DefinitionError):
 
 
 class ChangedItemWarning(Factual, UserWarning):
-    """A map worker of an isolated pipe changed its item, which changes nothing else."""
+    """A map worker of an isolated pipe changed its item, which has no effect."""
 
     step: str
     """Name of the worker step."""

@@ -30,7 +30,7 @@ class UnreadableDataError(StoreError):
 
 
 class MalformedEventError(StoreError, ValueError):
-    """A text that was to be stored as an event is no JSON object."""
+    """A text to be stored as an event is no JSON object."""
 
     text: str
     problem: str
@@ -43,7 +43,7 @@ class MalformedEventError(StoreError, ValueError):
 
 
 class AmbiguousRunError(StoreError, ValueError):
-    """Several runs begin with the text that was to name one."""
+    """Several runs have ids that begin with the text that should identify one."""
 
     prefix: str
     candidates: Sequence[str]

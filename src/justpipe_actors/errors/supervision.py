@@ -26,7 +26,7 @@ class ChildStartFailed(SupervisionError):
 
 
 class ChildEnded(SupervisionError):
-    """A child that is to run for good returned, or was cancelled from outside."""
+    """A permanent child returned, or was cancelled from outside."""
 
     child: str
     how: str
@@ -39,7 +39,7 @@ class ChildEnded(SupervisionError):
 
 
 class RestartIntensityExceeded(SupervisionError):
-    """Children ended too often to go on; the cause is what ended the last one."""
+    """Children ended more often than allowed; the cause is the last one's error."""
 
     child: str
     restarts: int

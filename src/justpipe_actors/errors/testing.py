@@ -56,7 +56,7 @@ class ScheduleFailure(TrialError, AssertionError):
 
 
 class CrashFailure(TrialError, AssertionError):
-    """A durable run that died after a commit did not end as one that nothing interrupts."""
+    """A durable run that died after a commit ended otherwise than without a crash."""
 
     problem: str
     commit: int

@@ -90,7 +90,7 @@ class Memory(Database):
             self._opened()
 
     def close(self) -> None:
-        """Wake the thread that waits; what is kept stays for the next supervisor."""
+        """Wake the thread that waits; the runs are kept for the next supervisor."""
         self.wake()
 
     @contextmanager

@@ -50,7 +50,7 @@ def check_settings(
 
 
 def check_flag(name: str, value: object) -> None:
-    """Refuse what is neither True nor False.
+    """Refuse a value that is neither True nor False.
 
     Raises:
         TypeError: it is something else; the text names the setting.

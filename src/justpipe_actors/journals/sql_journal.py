@@ -72,7 +72,7 @@ class Database(ABC):
 
     @abstractmethod
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Use the connection inside a transaction: all of the block is kept, or nothing."""
+        """Use the connection inside a transaction, which is stored whole or not at all."""
 
     @abstractmethod
     def wait_change(self, seconds: float) -> bool:
@@ -118,7 +118,7 @@ class SQLJournal:
         return self._database.location
 
     def open(self) -> None:
-        """Create what is missing and bring an older schema to this version's."""
+        """Create missing tables and migrate an older schema to this version."""
         self._database.open()
 
     def close(self) -> None:

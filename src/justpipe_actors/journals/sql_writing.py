@@ -35,7 +35,7 @@ def is_stored(connection: sqlite3.Connection, batch: Batch) -> bool:
 
 
 def mark_resumed(connection: sqlite3.Connection, run_id: str, by: str) -> bool:
-    """Note that another run goes on for a suspended one; False when one does already."""
+    """Record that another run resumes a suspended one; False if one does already."""
     return (
         connection.execute(
             "UPDATE runs SET resumed_by = ? WHERE run_id = ? "

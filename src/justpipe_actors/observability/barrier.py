@@ -85,7 +85,7 @@ _DICT_KEYS = ("start", "expected_count", "completed_count", "waiting_for", "time
 
 @attrs.define(eq=False)
 class BarrierState:
-    """The joins of one run, as far as the debugger knows them."""
+    """The joins of one run that the debugger has found."""
 
     waiting_barriers: dict[str, WaitingBarrier] = attrs.field(factory=dict)
     """Joins that wait, by name."""
@@ -133,7 +133,7 @@ class BarrierState:
         return decided
 
     def step_ended(self, event: Event) -> None:
-        """Note that a step is not at work any more."""
+        """Record that a step is no longer at work."""
         self.worker_activity.pop(event.stage, None)
         for wait in self.waiting_barriers.values():
             wait.parent_ended(event.stage)
@@ -279,7 +279,7 @@ class BarrierDebugger(Observer):
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Begin with nothing."""
+        """Begin with no joins."""
         self._runs.begin(run_id_of(meta))
 
     async def on_event(

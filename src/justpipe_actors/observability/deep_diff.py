@@ -130,7 +130,7 @@ def _find_changes(
 
 
 def _child_pairs(path: str, before: object, after: object) -> list[Pair] | None:
-    """Pair what two values consist of; None when they are to be compared whole."""
+    """Pair the parts of two values; None if they must be compared whole."""
     if type(before) is not type(after):
         return None
     return call_or(None, _pairs_of, path, before, after)
@@ -326,7 +326,7 @@ def _section_lines(found: KeyChanges, limit: int) -> list[str]:
 
 
 def _inner_lines(key: str, found: list[Change], limit: int) -> list[str]:
-    """Write the changes below a key; nothing when the key itself is the only one."""
+    """Write the changes below a key; nothing if only the key's own value changed."""
     nested = [change for change in found if change.path]
     lines = [_change_line(key, change, limit) for change in nested[:MAX_INNER_CHANGES]]
     if len(nested) > MAX_INNER_CHANGES:

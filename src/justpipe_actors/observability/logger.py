@@ -177,7 +177,7 @@ def severity_of(event: Event) -> int:
 
 
 def payload_text(event: Event, *, show_state: bool = True) -> str:
-    """Write an event's payload on one line; empty when there is nothing to say."""
+    """Return an event's payload as one line; empty if the event has none to show."""
     payload = event.payload
     is_state = event.type in (EventType.START, EventType.STEP_END)
     if payload is None or (is_state and not show_state):

@@ -43,7 +43,7 @@ class RunCache(Generic[T]):
         return state
 
     def get_or_begin(self, run_id: str | None) -> T:
-        """Return a run's state, a new one if nothing is known of it."""
+        """Return a run's state; create it for an unknown run."""
         state = self.get(run_id)
         return self.begin(run_id) if state is None else state
 

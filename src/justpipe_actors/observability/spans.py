@@ -103,7 +103,7 @@ class Span:
 
 @attrs.define(eq=False)
 class SpanCollector:
-    """The spans of one run, while its events come in."""
+    """Collects the spans of one run from its events."""
 
     max_spans: int | None = None
     """Ended spans that are kept; None keeps them all."""

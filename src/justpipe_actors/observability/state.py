@@ -213,7 +213,7 @@ class StateDiffTracker(Observer):
     async def on_pipeline_start(
         self, state: Any, context: Any, meta: ObserverMeta
     ) -> None:
-        """Copy the state as it comes."""
+        """Copy the initial state."""
         self._runs.begin(run_id_of(meta)).take(START, state)
 
     def witness(self, state: Any, meta: ObserverMeta, event: Event) -> None:

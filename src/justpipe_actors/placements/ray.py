@@ -147,7 +147,7 @@ async def _wait_done(future: Any) -> None:
 
 
 async def _stop(reference: Any, future: Any) -> None:
-    """Interrupt a task, and kill its worker when it goes on."""
+    """Interrupt a task, and kill its worker if the task does not end."""
     for force, seconds in ((False, CANCEL_GRACE), (True, KILL_TIMEOUT)):
         cancel = partial(_ray().cancel, reference, force=force)
         await anyio.to_thread.run_sync(cancel)

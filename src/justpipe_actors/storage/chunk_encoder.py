@@ -70,7 +70,7 @@ def _is_not_shorter(before: list[Any], after: list[Any]) -> bool:
 
 
 def apply_changes(before: Any, changes: Iterable[Change]) -> Any:
-    """Return a value with changes applied; the value itself stays as it is."""
+    """Return a value with changes applied; the value itself is not changed."""
     root = [copy.deepcopy(before)]
     for path, *value in changes:
         full_path: KeyPath = [0, *path]

@@ -32,7 +32,7 @@ _root: ContextVar[Path | None] = ContextVar(
 
 @contextmanager
 def storage_root_at(root: str | Path | None) -> Generator[None]:
-    """Let pipes that run in this context store below a root; None changes nothing."""
+    """Make pipes that run in this context store below a root; None changes nothing."""
     token = _root.set(_root.get() if root is None else expand_home(root))
     try:
         yield

@@ -70,7 +70,7 @@ class Redaction:
     _is_warned: bool = attrs.field(default=False, init=False)
 
     def apply(self, event: Event) -> tuple[Event, BaseException | None]:
-        """Return an event as it may be stored, and an interrupt to be passed on.
+        """Return the event to store, and an interrupt to raise later.
 
         If the hook raises, the stored event has no content, because the content might
         include the data to be redacted.  This applies to interrupts as well.

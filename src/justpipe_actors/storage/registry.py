@@ -103,7 +103,7 @@ class PipelineRegistry:
         return SQLiteBackend(path, read_only=read_only)
 
     def describe_pipeline(self, pipeline_hash: str) -> dict[str, Any] | None:
-        """Return ``Pipe.describe()`` of a pipeline as it was at its latest run.
+        """Return the ``Pipe.describe()`` of a pipeline's latest run.
 
         Args:
             pipeline_hash: the pipeline's hash.

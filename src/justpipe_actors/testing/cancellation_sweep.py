@@ -178,7 +178,7 @@ def cancel_everywhere(
     backend: Backend = "trio",
     **options: Any,
 ) -> Sweep:
-    """Stop a run at every step, in every way, and check what it leaves.
+    """Stop a run at every step, in every way, and check that it has cleaned up.
 
     Every run must end with one status and no event after it; each shutdown hook must
     have been called once, and no step or task may still be running.  As with
@@ -211,7 +211,7 @@ def cancel_everywhere(
 
 
 def _trial(case: RunCase, how: StopMode, step: int) -> StoppedRun:
-    """Stop one run, and raise if it did not end as it must."""
+    """Stop one run, and raise if it has not ended correctly."""
     stopped_run = StoppedRun(case, how, step)
     clock = virtual_time_with_steps(
         case.backend, DeadlockDetector(DAY), stopped_run.count

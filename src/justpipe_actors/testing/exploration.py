@@ -228,7 +228,7 @@ def replay(
     backend: Backend = "trio",
     **options: Any,
 ) -> TestResult[StateT]:
-    """Run a pipeline under one schedule and return what it did.
+    """Run a pipeline under one schedule and return its result.
 
     Args:
         pipe: as for ``explore``.

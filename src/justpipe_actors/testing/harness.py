@@ -242,7 +242,7 @@ class TestPipe(Generic[StateT, ContextT]):
     def mock(
         self, step_name: str, return_value: Any = None, side_effect: Effect = None
     ) -> AsyncMock:
-        """Replace a step's function; the step stays as it is otherwise.
+        """Replace a step's function; everything else of the step is kept.
 
         The mock is called with keyword arguments named after the parameters of the
         original, and its return value is handled like that of the original.
@@ -377,7 +377,7 @@ class TestPipe(Generic[StateT, ContextT]):
         answers: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> TestResult[StateT]:
-        """Run the pipe to its end and return what it did.
+        """Run the pipe to its end and return its result.
 
         Args:
             state: the state.

@@ -19,7 +19,7 @@ _ENTITIES = {ord(char): f"#{ord(char)};" for char in '#&"<>`\\'}
 
 
 def display_name(name: str) -> str:
-    """Return a step's name as it is shown."""
+    """Return a step's name for display."""
     return name.replace("_", " ").title()
 
 

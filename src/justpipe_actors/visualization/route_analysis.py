@@ -66,7 +66,7 @@ def _definitions(source: str) -> dict[tuple[str, int], list[Definition]]:
 
 
 def _contains_code(node: Definition, code: CodeType) -> bool:
-    """Tell whether all of the code stands within a definition."""
+    """Tell whether all of the code is inside a definition."""
     if not isinstance(node, ast.Lambda):
         return True
     positions = [
@@ -105,7 +105,7 @@ _MISSING = object()
 
 @attrs.frozen
 class PossibleRoutes:
-    """The possible results of a function, as far as its source shows."""
+    """The possible results of a function that its source shows."""
 
     names: tuple[str, ...] = ()
     """Possible next steps, in source order."""
@@ -203,7 +203,7 @@ class _RouteReader:
         self._visiting.discard(name)
 
     def _pattern(self, parts: list[ast.expr]) -> RouteTarget:
-        """Return an f-string as a pattern; one without a fixed part says nothing."""
+        """Return an f-string as a pattern; without a fixed part it is ``UNKNOWN``."""
         constant_text = "".join(
             str(p.value) for p in parts if isinstance(p, ast.Constant)
         )
@@ -235,7 +235,7 @@ class _RouteReader:
             yield UNKNOWN
 
     def _entries(self, table: ast.expr) -> Iterator[RouteTarget]:
-        """Yield what a dict holds, written out or found by its name."""
+        """Yield the values of a dict that is written out or found by its name."""
         if isinstance(table, ast.Dict):
             yield from self._expressions(table.values)
             return
@@ -292,7 +292,7 @@ def _global_and_closure_names(func: Any) -> dict[str, object]:
 
 
 def _assignments(node: Definition) -> dict[str, list[ast.expr | None]]:
-    """Return local names with all that is assigned to them; None cannot be read."""
+    """Return local names with their assigned expressions; None is an unreadable one."""
     found: dict[str, list[ast.expr | None]] = {
         child.arg: [None] for child in ast.walk(node.args) if isinstance(child, ast.arg)
     }
@@ -309,7 +309,7 @@ def _assignments(node: Definition) -> dict[str, list[ast.expr | None]]:
 
 
 def _literals(annotation: ast.expr | None) -> Iterator[str]:
-    """Yield what a return annotation declares with ``Literal``."""
+    """Yield the values that a return annotation declares with ``Literal``."""
     for node in ast.walk(annotation) if annotation is not None else ():
         match node:
             case (

@@ -98,7 +98,7 @@ def _style_of(edge: VisualEdge | VisualExit) -> EdgeStyle:
 def _scene_edge(
     source: str, target: str, style: EdgeStyle, text: str, *, is_after: bool
 ) -> SceneEdge:
-    """Return a line; what follows a map stands below the map's worker."""
+    """Return a line; the successors of a map are placed below the map's worker."""
     link = Link(
         source,
         target,
@@ -191,7 +191,7 @@ class Figure:
 
     @property
     def stack_offset(self) -> float:
-        """How far other cards stand out behind it, to the right and below."""
+        """Distance by which further cards stand out behind it, right and below."""
         return (
             2 * STACK_OFFSET
             if self.node is not None and self.node.is_map_target
@@ -347,7 +347,7 @@ def _node_figure(node: VisualNode, axis: Axis) -> Figure:
 def _place_isolated(
     figures: Sequence[Figure], above: Point
 ) -> list[tuple[Figure, Point]]:
-    """Put what is not connected in rows below the rest."""
+    """Put unconnected steps in rows below the others."""
     gap = 18.0
     max_width = max([above.x, *(figure.box.width for figure in figures)])
     x, y, row = 0.0, above.y + (40.0 if above.y else 0.0), 0.0

@@ -181,7 +181,7 @@ class EventStream:
     async def _respond(
         self, events: AsyncIterator[Event], receive: Receive, send: Send
     ) -> None:
-        """Send all events; what the run raises goes out bare."""
+        """Send all events; an error of the run is raised ungrouped."""
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_client, receive, tasks.cancel_scope)

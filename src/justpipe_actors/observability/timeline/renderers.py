@@ -48,7 +48,7 @@ def render_gantt(chart: Chart) -> str:
 
 
 def empty_gantt(name: str) -> str:
-    """Draw a chart of nothing."""
+    """Draw an empty chart."""
     return f"gantt\n    title {_escaped(name)}"
 
 

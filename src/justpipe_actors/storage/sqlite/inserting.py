@@ -93,7 +93,7 @@ def insert_chunks(
 def insert_lines(
     connection: sqlite3.Connection, key: int, lines: Iterable[EventLine]
 ) -> None:
-    """Add events that came as text; one without a number of its own goes last."""
+    """Add events that are given as text; events without a number are appended."""
     sql = "INSERT INTO events VALUES (?, ?, ?, ?, NULL, ?, NULL)"
     for line in lines:
         seq = line.seq or _last_seq(connection, key) + 1

@@ -228,7 +228,7 @@ class _Row:
 
 
 def arrange(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
-    """Return where the boxes stand and how the links run."""
+    """Return the positions of the boxes and the courses of the links."""
     if not boxes:
         return Layout({}, [], 0.0, 0.0)
     keys = [box.key for box in boxes]
@@ -283,7 +283,7 @@ def _rows(graph: LayeredGraph) -> list[_Row]:
 
 
 def _line(chain: Chain, graph: LayeredGraph, rows: list[_Row]) -> Line:
-    """Return a line from border to border; it bends where nothing is in its way."""
+    """Return a line from border to border; it bends only in free space."""
     vertices, xs = chain.vertices, _columns(chain)
     points = [Point(xs[0], rows[vertices[0].layer].middle + vertices[0].height / 2)]
     for (vertex, x), (next_vertex, next_x) in pairwise(zip(vertices, xs, strict=True)):
