@@ -172,6 +172,46 @@ def test_a_step_that_could_have_begun_waits_for_what_ended_before(
     assert waits == [None, {"after": "plan", "seconds": 0.5}, None, None]
 
 
+def test_a_join_waits_from_its_first_to_its_last_parent(
+    page: Page, tmp_path: Path
+) -> None:
+    """Those of its own round, in its own child pipe; another attempt waits for nothing."""
+    rows = [
+        ["a", "probe", "step", 0, 2, "done", 1, None, 1, 4, "probe", None],
+        ["b", "script", "step", 0, 1, "done", 1, None, 2, 3, "script", None],
+        ["x", "sub:probe", "step", 0, 1, "done", 1, "s", 2, 3, "sub:probe", None],
+        ["y", "sub:script", "step", 0, 1.5, "done", 1, "s", 2, 3, "sub:script", None],
+        ["c", "plan", "step", 2, 3, "failed", 1, None, 5, 6, "plan", "a"],
+        ["d", "plan", "step", 3, 4, "done", 2, None, 6, 7, "plan", "c"],
+        ["z", "sub:plan", "step", 3, 4, "done", 1, "s", 6, 7, "sub:plan", "y"],
+        ["e", "probe", "step", 4, 5, "done", 1, None, 8, 9, "probe", "d"],
+        ["f", "plan", "step", 5, 6, "done", 1, None, 10, 11, "plan", "e"],
+        ["g", "probe", "step", 6, 7, "done", 1, None, 12, 14, "probe", "f"],
+        ["h", "script", "step", 6, 7, "done", 1, None, 13, 15, "script", "f"],
+        ["i", "plan", "step", 7, 8, "done", 1, None, 16, 17, "plan", "g"],
+        ["j", "other", "step", 8, 9, "done", 1, None, 18, 19, "other", "i"],
+    ]
+    with served(tmp_path) as site:
+        open_page(page, f"{site.address}/pipelines")
+        found = page.evaluate(
+            """async (spans) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const model = new m.RunModel({ t0: 0, next: 8, spans: spans.slice(0, 5) });
+              model.joins = { plan: ["probe", "script"], "sub:plan": ["sub:probe", "sub:script"] };
+              model.merge({ spans: spans.slice(5), next: 19 });
+              const joins = model.spans.map((span) => [span.id, model.joinOf(span)]);
+              return joins.filter(([, join]) => join).map(([id, join]) => [id, join.arrived.map((one) => one.id), join.seconds]);
+            }""",
+            rows,
+        )
+
+    assert found == [
+        ["c", ["b", "a"], 1],
+        ["z", ["x", "y"], 0.5],
+        ["i", ["h", "g"], 0],  # both ended at once: its cause was the last one
+    ]
+
+
 PAIRS: list[tuple[Any, Any]] = [
     ({"a": 1}, {"a": 1}),
     ({"a": 1}, {"a": 2, "b": [1]}),

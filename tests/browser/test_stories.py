@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -42,6 +43,27 @@ def test_the_graph_the_table_and_the_timeline_select_the_same_step(
         graph.click()
 
         expect(page.locator("tr.selected")).to_contain_text("film_sound:master")
+
+
+def test_the_timeline_says_what_a_join_waited_for(
+    page: Page, failed: tuple[Path, str]
+) -> None:
+    """With the keys, and in the table for readers of the screen."""
+    root, run_id = failed
+    with served(root) as site:
+        settled(page, f"{site.address}/runs/{run_id}")
+        box = page.locator(".timeline-box")
+        page.locator(".timeline").focus()
+        for _ in ("ingest", "probe", "script", "plan"):
+            page.keyboard.press("ArrowDown")
+
+        waited = re.compile(r"waited .+ for script, the last of 2")
+        expect(box.get_by_role("status")).to_contain_text(waited)
+        rows = box.get_by_role("row").filter(has_text=waited)
+        expect(rows.get_by_role("cell").first).to_have_text("plan")
+
+        page.keyboard.press("l")
+        expect(box.get_by_role("status")).to_contain_text("script · done")
 
 
 def test_from_the_runs_to_a_traceback_with_the_keyboard_alone(

@@ -17,6 +17,7 @@ from justpipe_actors.dashboard.runs import parse_query, tags_of
 from justpipe_actors.dashboard.tracebacks import frames_of
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.storage import RunQuery
+from justpipe_actors.types import BarrierType
 
 from .asgi import Client
 from .store import Store
@@ -81,6 +82,39 @@ async def test_an_older_version_is_drawn_as_it_was(store: Store) -> None:
         f"There is no drawing of version 'of-another-store' of {name}."
     )
     assert odd.status == 422
+
+
+async def test_a_run_names_the_steps_that_its_joins_wait_for(store: Store) -> None:
+    """Those of child pipes, too; a join of any parent waits for none."""
+    child: Pipe[Any, Any] = Pipe(dict, name="child")
+    child.step("begin", to=["one", "two"])(nothing)
+    child.step("one", to="both")(nothing)
+    child.step("two", to="both")(nothing)
+    child.step("both")(nothing)
+    pipe: Pipe[Any, Any] = Pipe(dict, name="outer", persist=True, storage=store.root)
+    pipe.step("start", to=["left", "right"])(nothing)
+    pipe.step("left", to=["inner", "first"])(nothing)
+    pipe.step("right", to=["inner", "first"])(nothing)
+    pipe.step("first", barrier_type=BarrierType.ANY)(nothing)
+
+    @pipe.sub(pipeline=child)
+    async def inner(state: Any) -> Any:
+        return state
+
+    run_id = await store.run(pipe, {})
+
+    details = (
+        await Client(create_app(store.registry)).get(f"/api/runs/{run_id}")
+    ).json()
+
+    assert details["joins"] == {
+        "inner": ["left", "right"],
+        "inner:both": ["inner:one", "inner:two"],
+    }
+
+
+async def nothing() -> None:
+    """Do nothing."""
 
 
 # -- runs

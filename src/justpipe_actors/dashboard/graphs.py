@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -94,6 +94,24 @@ def describe_version(
     text = registry.get_backend(info.hash).get_definition(fingerprint)
     found = json.loads(text) if text else None
     return found if isinstance(found, dict) else None
+
+
+def joins_of(description: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the steps that wait for several others, with those, by their paths."""
+    ast = description.get("visual_ast")
+    return dict(_joins_in(ast, "")) if isinstance(ast, dict) else {}
+
+
+def _joins_in(ast: dict[str, Any], prefix: str) -> Iterator[tuple[str, list[str]]]:
+    parents: dict[str, dict[str, None]] = defaultdict(dict)
+    for edge in ast.get("edges", ()):
+        if not (edge.get("is_map_edge") or edge.get("is_dynamic")):
+            parents[edge["target"]][prefix + edge["source"]] = None
+    for name, node in ast.get("nodes", {}).items():
+        if len(parents[name]) > 1 and node.get("barrier_type") != "any":
+            yield prefix + name, list(parents[name])
+        if node.get("sub_graph"):
+            yield from _joins_in(node["sub_graph"], f"{prefix}{name}:")
 
 
 def pipelines_overview(registry: PipelineRegistry) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import attrs
 from .._run.run import RunSnapshot
 from ..codec import Limits, to_plain
 from ..events import Event, EventType
+from .graphs import joins_of
 from .run_details import CUT, WITHOUT_PAYLOAD
 from .spans import event_row
 from .streams import Emit, emit_rows
@@ -50,8 +51,13 @@ def snapshot_of(supervisor: Supervisor | None, run_id: str) -> RunSnapshot | Non
     return supervisor.snapshot().runs.get(run_id)
 
 
-def live_details(run: RunSnapshot) -> dict[str, Any]:
-    """Return a run that is not stored, in the shape of a stored one."""
+def live_details(run: RunSnapshot, description: dict[str, Any]) -> dict[str, Any]:
+    """Return a run that is not stored, in the shape of a stored one.
+
+    Args:
+        run: its state.
+        description: what its pipe is.
+    """
     begin = datetime.fromtimestamp(time.time() - run.age, UTC)
     unknown = (
         "end_time",
@@ -75,6 +81,7 @@ def live_details(run: RunSnapshot) -> dict[str, Any]:
         "diagnostics": [],
         "is_live": True,
         "is_stored": False,
+        "joins": joins_of(description),
     }
 
 

@@ -21,6 +21,7 @@ from ..storage.headers import parse_header
 from ..storage.registry import AnnotatedRun
 from .api import checked_type
 from .errors import NotFoundError, RequestError
+from .graphs import joins_of
 from .runs import run_row
 from .spans import (
     event_of,
@@ -113,8 +114,15 @@ class StoredRun:
             "metrics": finish.get("metrics"),
             "is_live": is_open(self.one),
             "is_stored": True,
+            "joins": self._joins(),
             "last_seen": run.last_seen.isoformat() if run.last_seen else None,
         }
+
+    def _joins(self) -> dict[str, list[str]]:
+        version = self.one.run.fingerprint
+        text = self.store.get_definition(version) if version else None
+        description = json.loads(text) if text else None
+        return joins_of(description) if isinstance(description, dict) else {}
 
     def _finish(self) -> dict[str, Any]:
         events = self.store.get_events(self.run_id, EventType.FINISH)

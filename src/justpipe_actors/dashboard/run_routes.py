@@ -12,7 +12,7 @@ from .errors import NotFoundError, UnknownWordError
 from .live_runs import live_details, live_spans, snapshot_of
 from .logs import logs_of, logs_page
 from .parameters import LARGEST, event_filter, log_filter, number, whole_number
-from .routes import Address, answer, found
+from .routes import Address, answer, found, live_description
 from .run_details import StoredRun, diff_of
 from .site import Site
 
@@ -38,7 +38,8 @@ async def run(site: Site, request: Request) -> Response:
         run_now = snapshot_of(site.supervisor, name)
         if run_now is None:
             raise
-        return answer(live_details(run_now))
+        description = live_description(site, run_now.fingerprint) or {}
+        return answer(live_details(run_now, description))
 
 
 async def spans(site: Site, request: Request) -> Response:

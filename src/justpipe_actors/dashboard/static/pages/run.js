@@ -28,7 +28,9 @@ export async function show(main, site) {
 	const id = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
 	const path = `api/runs/${encodeURIComponent(id)}`;
 	const [run, spans] = await Promise.all([get(path), get(`${path}/spans`, { limit: 50000 })]);
-	new RunPage(main, site, run, new RunModel(spans)).start();
+	const model = new RunModel(spans);
+	model.joins = run.joins;
+	new RunPage(main, site, run, model).start();
 }
 
 class RunPage {

@@ -12,6 +12,8 @@ export class RunModel {
 		this.next = data.next;
 		this.spans = data.spans.map(fromRow);
 		this.byId = new Map(this.spans.map((span) => [span.id, span]));
+		this.byPlace = Map.groupBy(this.spans, placeOf);
+		this.joins = {}; // steps that wait for several others, with those
 		this.lost = 0; // number of events that are not kept any more
 		this.finish = null; // how the run ended, as FINISH said
 		this.recoveries = []; // when other processes took the run up
@@ -97,6 +99,8 @@ export class RunModel {
 
 	add(span) {
 		this.spans.push(span);
+		const place = placeOf(span);
+		if (!this.byPlace.get(place)?.push(span)) this.byPlace.set(place, [span]);
 		this.byId.set(span.id, span);
 	}
 
@@ -111,6 +115,23 @@ export class RunModel {
 		const cause = this.byId.get(span.cause);
 		if (!cause || cause.end === null || cause.end >= span.start) return null;
 		return { after: cause.label, seconds: span.start - cause.end };
+	}
+
+	/** Return what a join waited for: { arrived, seconds }, the last parent last; null if it had no choice. */
+	joinOf(span) {
+		const parents = this.joins[span.step];
+		if (!parents || span.attempt > 1) return null;
+		const round = this.before(span, span.step, -Infinity);
+		const arrived = parents.map((step) => this.before(span, step, round ? round.start : -Infinity)).filter(Boolean);
+		if (arrived.length < 2) return null;
+		arrived.sort((a, b) => a.end - b.end || (b.id === span.cause ? -1 : 1));
+		return { arrived, seconds: arrived.at(-1).end - arrived[0].end };
+	}
+
+	/** Return the last span of a step, beside another one, that had ended when that one began. */
+	before(span, step, since) {
+		const beside = this.byPlace.get(placeOf({ ...span, step })) || [];
+		return beside.findLast((one) => one !== span && one.end !== null && one.end <= span.start && one.end >= since);
 	}
 
 	/** Seconds from the start to the last thing that is known. */
@@ -188,6 +209,11 @@ function stronger(a, b) {
 
 function fromRow(row) {
 	return Object.fromEntries(Object.entries(ROW).map(([key, place]) => [key, row[place]]));
+}
+
+/** Return the place of a span: its step in one map, child or run. */
+function placeOf({ parent, step }) {
+	return `${parent}|${step}`;
 }
 
 /** Name an invocation: a map worker by its item, anything else by its step. */

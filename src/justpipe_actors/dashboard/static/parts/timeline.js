@@ -3,6 +3,8 @@ import { button, dim, el } from "../base/dom.js";
 import { duration, ticks } from "../base/format.js";
 import { redraw } from "../base/redraw.js";
 import { headRow } from "../base/table.js";
+import { drawBracket, joinText } from "./brackets.js";
+import { clipped, colours, hatch } from "./canvas.js";
 import { linesOf, visibleLines } from "./model.js";
 import { statusWord } from "./status.js";
 
@@ -26,10 +28,11 @@ export class Timeline {
 		this.pad = el("div", { class: "pad" });
 		this.twin = el("tbody");
 		this.note = el("span", { class: "wait" });
+		this.about = el("span", { role: "status" });
 		this.tip = el("div", { class: "tip", hidden: true });
 		this.pane = el(
 			"div",
-			{ class: "timeline", tabindex: "0", role: "application", "aria-label": "Timeline. Up and down choose a row, F fits it, Escape shows all." },
+			{ class: "timeline", tabindex: "0", role: "application", "aria-label": "Timeline. Up and down choose a row, L chooses the last step that a join waited for, F fits the row, Escape shows all." },
 			this.canvas,
 			this.pad,
 		);
@@ -37,10 +40,10 @@ export class Timeline {
 		this.node = el(
 			"div",
 			{ class: "timeline-box" },
-			el("div", { class: "bar-tools" }, dim("Drag over the bars to zoom."), this.note, this.reset),
+			el("div", { class: "bar-tools" }, dim("Drag over the bars to zoom."), this.note, this.reset, this.about),
 			this.pane,
 			this.tip,
-			el("div", { class: "hidden" }, el("table", {}, el("caption", {}, "Rows of the timeline in view"), headRow(["Step", "Start", "Duration", "Status"]), this.twin)),
+			el("div", { class: "hidden" }, el("table", {}, el("caption", {}, "Rows of the timeline in view"), headRow(["Step", "Start", "Duration", "Status", "Waited for"]), this.twin)),
 		);
 		this.listen();
 		this.update();
@@ -95,10 +98,37 @@ export class Timeline {
 	find(id) {
 		const row = this.lines.findIndex((line) => line.spans.some((span) => span.id === id));
 		if (row >= 0) {
-			this.row = row;
+			this.choose(row);
 			this.reveal(row);
 			this.draw();
 		}
+	}
+
+	/** Mark a row, and say what it is. */
+	choose(row) {
+		this.row = row;
+		this.about.textContent = this.words(this.lines[row]);
+	}
+
+	/** Write what is known about a line. */
+	words(line) {
+		const [first, span] = [line.spans[0], line.spans.at(-1)];
+		const wait = this.model.waitOf(first);
+		return [
+			line.label,
+			statusWord(span.status),
+			`starts at ${duration(first.start)}`,
+			this.joined(line),
+			wait && wait.seconds >= 0.001 ? `${duration(wait.seconds)} after ${wait.after}` : "",
+			`takes ${duration((span.end ?? this.model.latest) - span.start)}`,
+			span.attempt > 1 ? `attempt ${span.attempt}` : "",
+		].filter(Boolean).join(" · ");
+	}
+
+	/** Write what a line waited for, if it is a join. */
+	joined({ spans: [first] }) {
+		const join = this.model.joinOf(first);
+		return join ? joinText(join) : "";
 	}
 
 	reveal(row) {
@@ -221,6 +251,7 @@ export class Timeline {
 		const [x, to] = [this.x(span.start), this.x(end)];
 		const isFrame = line.children.length > 0;
 		const length = Math.max(2, to - x);
+		const begin = Math.min(x, this.drawJoin(context, span, y + ROW / 2));
 		const wait = this.model.waitOf(span);
 		if (wait) this.drawWait(context, x, y + 4, wait.seconds * this.place.scale);
 		context.fillStyle = this.paint[TONES[span.status]] || this.paint.off;
@@ -229,13 +260,23 @@ export class Timeline {
 			context.fillRect(x, y + 5, 2, 9);
 			context.fillRect(x + length - 2, y + 5, 2, 9);
 		} else context.fillRect(x, y + 4, length, ROW - 8);
-		if (["unfinished", "cancelled", "interrupted"].includes(span.status)) this.hatch(context, x, y + 4, length);
+		if (["unfinished", "cancelled", "interrupted"].includes(span.status)) hatch(context, x, y + 4, length, ROW - 8, this.paint.card);
 		if (index === line.spans.length - 1) {
 			const tries = line.spans.length > 1 ? ` · ${line.spans.length} attempts` : "";
 			const word = ["done", "running"].includes(span.status) ? "" : ` · ${statusWord(span.status)}`;
 			context.fillStyle = span.status === "failed" ? this.paint.bad : this.paint.dim;
-			this.drawText(context, duration(end - span.start) + word + tries, x, Math.max(to, x + length), y + ROW / 2);
+			this.drawText(context, duration(end - span.start) + word + tries, begin, Math.max(to, x + length), y + ROW / 2);
 		}
+	}
+
+	/** A join waits until the last of its parents has ended.  Return where its bracket begins. */
+	drawJoin(context, span, y) {
+		const join = this.model.joinOf(span);
+		if (!join) return Infinity;
+		context.strokeStyle = context.fillStyle = this.paint.dim;
+		context.lineWidth = 1;
+		const marks = join.arrived.map((one) => Math.round(this.x(one.end)) + 0.5);
+		return drawBracket(context, marks, join.arrived.at(-1).label, { y: Math.round(y) + 0.5, least: this.place.names });
 	}
 
 	/** A step that could have begun waits in its inbox, for a slot or for the loop: hatched before its bar. */
@@ -243,7 +284,7 @@ export class Timeline {
 		if (length < 2) return;
 		context.fillStyle = this.paint.off;
 		context.fillRect(x - length, y, length, ROW - 8);
-		this.hatch(context, x - length, y, length);
+		hatch(context, x - length, y, length, ROW - 8, this.paint.card);
 	}
 
 	/** Write behind a bar, before it, or on it, where there is space. */
@@ -256,22 +297,6 @@ export class Timeline {
 			context.fillStyle = this.paint.card; // on the bar, which is longer than the text
 			context.fillText(text, Math.max(names + 4, Math.min(to, width) - needed), y);
 		}
-	}
-
-	hatch(context, x, y, length) {
-		context.save();
-		context.beginPath();
-		context.rect(x, y, length, ROW - 8);
-		context.clip();
-		context.strokeStyle = this.paint.card;
-		context.lineWidth = 1.5;
-		for (let step = x - ROW; step < x + length; step += 6) {
-			context.beginPath();
-			context.moveTo(step, y + ROW);
-			context.lineTo(step + ROW, y - 4);
-			context.stroke();
-		}
-		context.restore();
 	}
 
 	drawCursor(context, height) {
@@ -294,7 +319,7 @@ export class Timeline {
 				this.twin,
 				this.lines.slice(first, last).map((line) => {
 					const span = line.spans.at(-1);
-					const cells = [line.label, duration(span.start), duration((span.end ?? this.model.latest) - span.start), statusWord(span.status)];
+					const cells = [line.label, duration(span.start), duration((span.end ?? this.model.latest) - span.start), statusWord(span.status), this.joined(line)];
 					return el("tr", {}, cells.map((text) => el("td", {}, text)));
 				}),
 			);
@@ -324,17 +349,7 @@ export class Timeline {
 		const line = this.lines[row];
 		this.tip.hidden = !line;
 		if (!line) return;
-		const span = line.spans.at(-1);
-		const seconds = (span.end ?? this.model.latest) - span.start;
-		const wait = this.model.waitOf(line.spans[0]);
-		this.tip.textContent = [
-			line.label,
-			statusWord(span.status),
-			`starts at ${duration(line.spans[0].start)}`,
-			wait ? `${duration(wait.seconds)} after ${wait.after}` : "",
-			`takes ${duration(seconds)}`,
-			span.attempt > 1 ? `attempt ${span.attempt}` : "",
-		].filter(Boolean).join(" · ");
+		this.tip.textContent = this.words(line);
 		const box = this.node.getBoundingClientRect();
 		this.tip.style.left = `${Math.min(event.clientX - box.left + 12, box.width - 260)}px`;
 		this.tip.style.top = `${event.clientY - box.top + 14}px`;
@@ -353,7 +368,7 @@ export class Timeline {
 		const line = this.lines[row];
 		if (!line) return;
 		if (x < this.place.names && line.children.length) this.toggle(line);
-		this.row = row;
+		this.choose(row);
 		this.onpick(line.spans[0].step);
 	}
 
@@ -367,9 +382,14 @@ export class Timeline {
 		const line = this.lines[this.row];
 		const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
 		if (move) {
-			this.row = Math.max(0, Math.min(this.lines.length - 1, this.row + move));
+			this.choose(Math.max(0, Math.min(this.lines.length - 1, this.row + move)));
 			this.reveal(this.row);
 			this.onpick(this.lines[this.row].spans[0].step);
+		} else if (event.key.toLowerCase() === "l" && line) {
+			const join = this.model.joinOf(line.spans[0]);
+			if (!join) return;
+			this.onpick(join.arrived.at(-1).step);
+			this.find(join.arrived.at(-1).id);
 		} else if ((event.key === "Enter" || event.key === " ") && line && line.children.length) this.toggle(line);
 		else if (event.key.toLowerCase() === "f" && line) {
 			const span = line.spans.at(-1);
@@ -380,28 +400,4 @@ export class Timeline {
 		else return;
 		event.preventDefault();
 	}
-}
-
-const NAMES = ["text", "dim", "line", "card", "sunken", "picked", "ok", "bad", "run", "wait", "off"];
-
-/** Return the colours of the theme in use; a canvas cannot read variables by itself. */
-function colours(node) {
-	const probe = el("span", { hidden: true });
-	node.append(probe);
-	const found = {};
-	for (const name of NAMES) {
-		probe.style.color = `var(--${name})`;
-		found[name] = getComputedStyle(probe).color;
-	}
-	probe.remove();
-	return found;
-}
-
-/** Cut the beginning of a name: names of one pipe differ in their ends. */
-function clipped(context, text, width) {
-	if (context.measureText(text).width <= width) return text;
-	let short = text.slice(Math.max(0, text.lastIndexOf(":")));
-	if (context.measureText(`…${short}`).width > width) short = text;
-	while (short.length > 1 && context.measureText(`…${short}`).width > width) short = short.slice(1);
-	return `…${short}`;
 }
