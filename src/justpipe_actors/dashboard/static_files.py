@@ -1,7 +1,7 @@
 """The files of the pages: read once, found by exact name, so no path reaches the disk.
 
-There is no build step that minifies them; they are served compressed, as 75 kB instead
-of 200 kB.
+There is no build step that minifies them.  They are served without comments and
+indentation, and compressed: as 70 kB instead of 210 kB.  Lines keep their numbers.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ KINDS = {
 
 SHELL = "shell.html"
 """The page that all pages begin as."""
+
+DETAILED = ("run", "pipeline", "compare")
+"""The pages that have a second style sheet."""
+
+DETAILS = '<link rel="stylesheet" href="static/details.css">'
+"""The second style sheet."""
+
+
+SHRUNK = (KINDS[".js"], KINDS[".css"])
+"""The types of the files that have comments."""
 
 
 @attrs.frozen
@@ -59,11 +69,28 @@ def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
             continue
         kind = KINDS.get(f".{name.rpartition('.')[2]}")
         if kind is not None:
-            content = item.read_bytes()
+            text = item.read_text("utf-8")
+            content = (shrunk(text) if kind in SHRUNK else text).encode()
             digest = hashlib.sha256(content).hexdigest()[:16]
             compressed = gzip.compress(content, mtime=0)
             found.append((name, StaticFile(content, compressed, kind, f'"{digest}"')))
     return found
+
+
+def shrunk(text: str) -> str:
+    """Return a file without indentation and without comments that are lines of their own.
+
+    Lines keep their numbers, which a browser's errors name.  No string of the files has
+    a line break, so no string is changed.
+    """
+    lines: list[str] = []
+    is_comment = False
+    for line in text.split("\n"):
+        bare = line.strip()
+        is_comment = is_comment or bare.startswith("/*")
+        lines.append("" if is_comment or bare.startswith("//") else bare)
+        is_comment = is_comment and not bare.endswith("*/")
+    return "\n".join(lines)
 
 
 def file_response(request: Request, name: str) -> Response:
@@ -94,5 +121,10 @@ def shell_response(base: str, title: str, page: str, status: int = 200) -> HTMLR
         status: 404 when there is no such page.
     """
     shell = Template(static_files()[SHELL].content.decode())
-    text = shell.substitute(base=escape(base), title=escape(title), page=escape(page))
+    text = shell.substitute(
+        base=escape(base),
+        title=escape(title),
+        page=escape(page),
+        details=DETAILS if page in DETAILED else "",
+    )
     return HTMLResponse(text, status, headers={"cache-control": "no-cache"})

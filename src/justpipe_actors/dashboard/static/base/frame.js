@@ -4,7 +4,8 @@ import { address } from "./api.js";
 import { moment } from "./format.js";
 import { watchConnection } from "./live.js";
 import { keep, recall } from "./memory.js";
-import { openPalette } from "./palette.js";
+
+const openPalette = async () => (await import("./palette.js")).openPalette();
 
 const PAGES = [
 	["runs", "Runs"],

@@ -1,6 +1,4 @@
 // What a page hears from the server while it is open.
-import { Hub } from "./hub_core.js";
-
 const listeners = new Map(); // topic -> handlers
 const watchers = new Set();
 let state = "idle";
@@ -42,13 +40,14 @@ function connect() {
 		worker.port.start();
 		post = (message) => worker.port.postMessage(message);
 	} else {
-		const hub = new Hub(new URL(document.baseURI));
 		const client = { send: receive };
-		post = (message) => {
+		const hub = import("./hub_core.js").then(({ Hub }) => new Hub(new URL(document.baseURI)));
+		const pass = (hub, message) => {
 			if (message.subscribe) hub.subscribe(client, message.subscribe, message.after);
 			if (message.unsubscribe) hub.unsubscribe(client, message.unsubscribe);
 			if (message.bye) hub.leave(client);
 		};
+		post = (message) => hub.then((hub) => pass(hub, message));
 	}
 	setInterval(() => post({ alive: true }), 20000);
 	addEventListener("pagehide", () => post({ bye: true }));

@@ -7,7 +7,7 @@ import { batched, subscribe } from "../base/live.js";
 import { redraw } from "../base/redraw.js";
 import { plainTable, Table } from "../base/table.js";
 import { runLink } from "../parts/links.js";
-import { tiles } from "../parts/metrics.js";
+import { tiles } from "../parts/tiles.js";
 import { reasonsList } from "../parts/waits.js";
 
 const MAX_PIPS = 10;

@@ -5,13 +5,9 @@ import { count, counted, duration, short } from "../base/format.js";
 import { openDialog, setTitle } from "../base/frame.js";
 import { Table } from "../base/table.js";
 import { tabs } from "../base/tabs.js";
-import { bars, scatter, stackedBars } from "../parts/charts.js";
-import { Graph } from "../parts/graph.js";
 import { runLink, timeOf } from "../parts/links.js";
-import { showDefinition, tiles } from "../parts/metrics.js";
-import { heatOf, RunModel } from "../parts/model.js";
 import { statusBadge } from "../parts/status.js";
-import { compareVersions } from "../parts/versions.js";
+import { tiles } from "../parts/tiles.js";
 
 const RANGES = [7, 14, 30, 90];
 const HEAT_RUNS = 5; // the spans of the newest ones are read
@@ -34,7 +30,7 @@ export async function show(main, site) {
 			{ name: "stats", label: "Stats", show: (place) => showStats(place, path, figures) },
 			{ name: "graph", label: "Graph", show: (place) => showGraph(place, hash) },
 			{ name: "versions", label: "Versions", show: (place) => showVersions(place, figures) },
-			{ name: "definition", label: "Definition", show: (place) => showDefinition(place, hash) },
+			{ name: "definition", label: "Definition", show: async (place) => (await import("../parts/metrics.js")).showDefinition(place, hash) },
 		],
 		"Pipeline",
 		null,
@@ -83,6 +79,7 @@ async function showRuns(place, hash) {
 }
 
 async function showStats(place, path, first) {
+	const { bars, scatter, stackedBars } = await import("../parts/charts.js");
 	const content = el("div");
 	const range = el("select", { "aria-label": "Range", onchange: () => choose(range.value) }, RANGES.map((days) => el("option", { value: days, selected: days === first.days }, `${days} days`)));
 
@@ -142,6 +139,8 @@ function lastDays(number) {
 
 /** Show the graph as the newest runs left it: their statuses, or how much falls to each step. */
 async function showGraph(place, hash) {
+	const { Graph } = await import("../parts/graph.js");
+	const { heatOf, RunModel } = await import("../parts/model.js");
 	const graph = new Graph(hash, null, (step) => graph.pick(step));
 	graph.pane.classList.add("tall");
 	const note = el("p", { class: "dim" });
@@ -165,6 +164,7 @@ async function showGraph(place, hash) {
 
 /** List the versions that ran: other options of the same graph, and other graphs of the same name. */
 async function showVersions(place, figures) {
+	const { compareVersions } = await import("../parts/versions.js");
 	const own = figures.versions.map((one) => ({ ...one, hash: figures.hash }));
 	const pipelines = await get("api/pipelines/table");
 	const others = pipelines

@@ -7,18 +7,13 @@ import { batched, subscribe } from "../base/live.js";
 import { redraw } from "../base/redraw.js";
 import { Table } from "../base/table.js";
 import { tabs } from "../base/tabs.js";
-import { Events } from "../parts/events.js";
 import { failureCard } from "../parts/failure.js";
 import { Graph } from "../parts/graph.js";
 import { timeOf } from "../parts/links.js";
-import { showDefinition, showMetrics } from "../parts/metrics.js";
-import { Logs } from "../parts/logs.js";
 import { RunModel } from "../parts/model.js";
 import { Replay } from "../parts/replay.js";
-import { showStates } from "../parts/state.js";
 import { statusBadge, statusWord, tagList } from "../parts/status.js";
 import { Timeline } from "../parts/timeline.js";
-import { Tokens } from "../parts/tokens.js";
 import { reasonsList } from "../parts/waits.js";
 
 const MAX_IN_ORDER = 40;
@@ -332,7 +327,8 @@ class RunPage {
 			{
 				name: "events",
 				label: `Events ${count(events)}`,
-				show: (place) => {
+				show: async (place) => {
+					const { Events } = await import("../parts/events.js");
 					const list = new Events(this.run, this.model);
 					put(place, list.node);
 					return list.load();
@@ -341,7 +337,8 @@ class RunPage {
 			{
 				name: "tokens",
 				label: "Tokens",
-				show: (place) => {
+				show: async (place) => {
+					const { Tokens } = await import("../parts/tokens.js");
 					this.tokens = new Tokens(this.run);
 					put(place, this.tokens.node);
 					if (this.run.is_stored) return this.tokens.load();
@@ -349,18 +346,19 @@ class RunPage {
 					this.tokens.hear(this.heard);
 				},
 			},
-			{ name: "state", label: "State", show: async (place) => (this.states = await showStates(place, this.run, this.model)) },
+			{ name: "state", label: "State", show: async (place) => (this.states = await (await import("../parts/state.js")).showStates(place, this.run, this.model)) },
 			{
 				name: "logs",
 				label: "Logs",
-				show: (place) => {
+				show: async (place) => {
+					const { Logs } = await import("../parts/logs.js");
 					const logs = new Logs(this.run, this.model);
 					put(place, logs.node);
 					return logs.load();
 				},
 			},
-			{ name: "metrics", label: "Metrics", show: (place) => showMetrics(place, this.run) },
-			{ name: "definition", label: "Definition", show: (place) => showDefinition(place, this.run.pipeline_hash, this.run.fingerprint) },
+			{ name: "metrics", label: "Metrics", show: async (place) => (await import("../parts/metrics.js")).showMetrics(place, this.run) },
+			{ name: "definition", label: "Definition", show: async (place) => (await import("../parts/metrics.js")).showDefinition(place, this.run.pipeline_hash, this.run.fingerprint) },
 			{ name: "meta", label: "Metadata", show: (place) => showMeta(place, this.run) },
 		];
 	}

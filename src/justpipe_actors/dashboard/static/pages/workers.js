@@ -7,7 +7,7 @@ import { subscribe } from "../base/live.js";
 import { redraw } from "../base/redraw.js";
 import { Table } from "../base/table.js";
 import { runLink } from "../parts/links.js";
-import { tiles } from "../parts/metrics.js";
+import { tiles } from "../parts/tiles.js";
 import { statusBadge } from "../parts/status.js";
 
 export async function show(main, site) {

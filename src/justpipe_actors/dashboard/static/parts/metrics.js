@@ -4,6 +4,7 @@ import { get } from "../base/api.js";
 import { count, duration } from "../base/format.js";
 import { plainTable } from "../base/table.js";
 import { bars } from "./charts.js";
+import { tiles } from "./tiles.js";
 import { jsonTree } from "./tree.js";
 
 export function showMetrics(place, run) {
@@ -26,11 +27,6 @@ export function showMetrics(place, run) {
 		el("div", { class: "halves" }, timings(metrics.step_latency), el("section", {}, el("h3", {}, "Events"), bars(Object.entries(metrics.events).sort((a, b) => b[1] - a[1]), { tone: "run", format: count }))),
 		joins(metrics.barriers),
 	);
-}
-
-/** Build tiles of facts: [name, value, tone]. */
-export function tiles(facts) {
-	return el("dl", { class: "tiles" }, facts.map(([name, value, tone]) => el("div", {}, el("dt", {}, name), el("dd", { class: tone || null }, value))));
 }
 
 function timings(latency) {
