@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
 import pytest
 
+from justpipe_actors import EventType
 from justpipe_actors._plan.failure_policy import (
     MAX_KEPT_FAILURES,
     Failure,
@@ -163,9 +169,9 @@ def test_the_end_of_a_success_has_all_fields() -> None:
 
 def test_the_metrics_of_a_run_have_all_fields() -> None:
     """They have the fields that the constructors give them."""
-    assert vars(RunMetrics().snapshot().queue) == vars(QueueMetrics(0))
-    assert vars(RunMetrics().snapshot().tasks) == vars(TaskMetrics(0, 0, 0))
-    assert vars(RunMetrics().snapshot().maps) == vars(MapMetrics(0, 0, 0, 0))
+    assert vars(RunMetrics().report().queue) == vars(QueueMetrics(0))
+    assert vars(RunMetrics().report().tasks) == vars(TaskMetrics(0, 0, 0))
+    assert vars(RunMetrics().report().maps) == vars(MapMetrics(0, 0, 0, 0))
 
 
 def test_the_primary_failure_comes_first_whatever_its_position() -> None:
@@ -218,3 +224,52 @@ def record(error: str, step: str = "s") -> FailureRecord:
         error,
         step,
     )
+
+
+def metrics_of_a_run() -> RuntimeMetrics:
+    """Return metrics as FINISH has them, none of which was read."""
+    metrics = RunMetrics(peak_buffered=3, started=2, completed=2, peak=1)
+    metrics.add_step_time("a", 1.0)
+    metrics.add_step_time("a", 3.0)
+    metrics.count_event(EventType.TOKEN)
+    return metrics.report()
+
+
+ALL_METRICS = RuntimeMetrics(
+    queue=QueueMetrics(3),
+    tasks=TaskMetrics(2, 2, 1),
+    step_latency={"a": StepTiming(2, 4.0, 1.0, 3.0)},
+    barriers={},
+    maps=MapMetrics(0, 0, 0, 0),
+    events={"token": 1},
+    tokens=1,
+    suspends=0,
+)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda found: found, id="compared"),
+        pytest.param(copy.copy, id="copied"),
+        pytest.param(copy.deepcopy, id="copied deeply"),
+        pytest.param(lambda found: pickle.loads(pickle.dumps(found)), id="pickled"),
+        pytest.param(replace, id="replaced"),
+    ],
+)
+def test_the_metrics_of_a_run_are_complete_whatever_reads_them_first(
+    use: Callable[[RuntimeMetrics], RuntimeMetrics],
+) -> None:
+    """They are converted when they are first read, copied or compared."""
+    found = use(metrics_of_a_run())
+    assert found == ALL_METRICS
+    assert repr(found) == repr(ALL_METRICS)
+    assert asdict(found) == asdict(ALL_METRICS)
+
+
+def test_metrics_refuse_an_unknown_attribute() -> None:
+    """As any object does."""
+    with pytest.raises(
+        AttributeError, match="'RuntimeMetrics' object has no attribute"
+    ):
+        _ = metrics_of_a_run().latency  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -291,6 +291,15 @@ def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     return monotonic if is_plain else loop.time
 
 
+@cache
+def _scope_class() -> type[anyio.CancelScope]:
+    """Return the class of cancel scopes that anyio has for this loop.
+
+    perf: ``anyio.CancelScope`` looks for it each time (bench: small).
+    """
+    return type(anyio.CancelScope())
+
+
 class AsyncioLoop(Loop):
     """The running asyncio loop."""
 
@@ -303,7 +312,7 @@ class AsyncioLoop(Loop):
 
     def new_scope(self) -> anyio.CancelScope:
         """Return a cancel scope for a block of the current task."""
-        return anyio.CancelScope()
+        return _scope_class()()
 
     def is_task_cancelled(self) -> bool:
         """Return whether the current task was cancelled natively, not by a scope."""

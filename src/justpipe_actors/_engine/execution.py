@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 # perf: reading a member of an enum takes 66 ns on Python 3.11, a global 1 (bench: chain).
 _STEP_START = EventType.STEP_START
 
+_set_step_notes = current_step_notes.set
+
 
 async def run_error_handlers(invocation: Invocation, answer: StepResult) -> StepResult:
     """Call the error handlers, the step's first, until one succeeds or none is left."""
@@ -175,7 +177,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
             await failpoints.active.reach(Seam.TAKE, run_state.run_id, node.name)
         if run_state.publisher.backpressure.is_full:
             await invocation.wait_writable()
-        invocation.variables.run(_begin_invocation, invocation)
+        _begin_invocation(invocation)
         if node.timeout or failpoints.active is not None:
             answer = await call_within_timeout(invocation)
         else:
@@ -211,10 +213,7 @@ async def execute(  # noqa: C901, PLR0912, PLR0915 - the life of an invocation, 
 
 
 def _begin_invocation(invocation: Invocation) -> None:
-    """Give it its ids and publish STEP_START; called in the step's context.
-
-    The notes are found by a variable of that context, and so is what a witness sets.
-    """
+    """Give it its ids, and publish STEP_START."""
     run_state, message, node = (
         invocation.run_state,
         invocation.message,
@@ -230,8 +229,12 @@ def _begin_invocation(invocation: Invocation) -> None:
         run_state.metrics.count_worker_start()
     notes = invocation.notes
     notes.about = node.name, invocation_id, message.attempt
-    current_step_notes.set(notes)
-    run_state.publisher.publish(_STEP_START, node.name, None, node.kind, ids)
+    variables, publisher = invocation.variables, run_state.publisher
+    variables.run(_set_step_notes, notes)
+    if publisher.may_be_witnessed:  # in the context variables of the step
+        variables.run(publisher.publish, _STEP_START, node.name, None, node.kind, ids)
+    else:
+        publisher.publish(_STEP_START, node.name, None, node.kind, ids)
 
 
 async def execute_expiry(
@@ -243,7 +246,7 @@ async def execute_expiry(
     invocation.began = run_state.system.now()
     notes = invocation.notes
     notes.open, notes.about = False, (message.step, f"{run_state.run_id}:{start.id}", 1)
-    invocation.variables.run(current_step_notes.set, notes)
+    invocation.variables.run(_set_step_notes, notes)
     run_state.active_invocations.add(invocation)
     run_state.metrics.count_task_start()
     try:

@@ -183,10 +183,9 @@ def start_step(
     run_state: RunState,
     step: str,
     wave: Wave,
-    *,
     cause: str | None = None,
-    scope: tuple[str, ...] = (),
     item: object = NO_ITEM,
+    scope: tuple[str, ...] = (),
 ) -> None:
     """Start a step in a wave, or in a new one if it has started in this one already."""
     if step in wave.started:
@@ -341,7 +340,7 @@ def start_successors(
         beyond = wave
         if wave.parent_wave is not None:
             beyond = _wave_beyond(run_state, wave, node, step)
-        start_step(run_state, step, beyond, cause=cause, item=item)
+        start_step(run_state, step, beyond, cause, item)  # perf: no keywords
 
 
 def report_to_successors(

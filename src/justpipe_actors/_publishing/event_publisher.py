@@ -157,6 +157,8 @@ class EventPublisher:
     """The cheapest object that tells through ``is_full`` if producers have to wait."""
     keeps_events: bool = attrs.field(init=False)
     """Whether events can be seen, now or later; else they are only counted."""
+    may_be_witnessed: bool = attrs.field(init=False)
+    """Whether publishing may call hooks or observers, of this run or of one around it."""
     _has_observers: bool = attrs.field(init=False)
     _is_observed: bool = attrs.field(init=False)
     _builds: bool = attrs.field(init=False)
@@ -168,6 +170,7 @@ class EventPublisher:
         # perf: looked up once and not per event (bench: tokens); they do not change.
         self._has_observers = bool(self.observers.members)
         self._is_observed = self._has_observers or bool(self.hooks)
+        self.may_be_witnessed = self._is_observed or self.sink.parent is not None
         self._put = self.sink.put
         self._counts = self.metrics.events
         sink_knows = not self._has_observers or (

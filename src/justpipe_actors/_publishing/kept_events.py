@@ -55,6 +55,7 @@ class KeptEvents:
     _last_number: int = attrs.field(default=0, init=False)
     _publisher: EventPublisher | None = attrs.field(default=None, init=False)
     _early: list[LazyEvent] = attrs.field(factory=list, init=False)
+    _early_limit: int = attrs.field(default=EARLY, init=False)
     _events: deque[LazyEvent] = attrs.field(default=_NO_EVENTS, init=False)
     _tokens: deque[LazyEvent] = attrs.field(default=_NO_EVENTS, init=False)
     _arrival: anyio.Event | None = attrs.field(default=None, init=False)
@@ -63,6 +64,7 @@ class KeptEvents:
         """Keep a publisher's events from now on; none when the capacity is 0."""
         self._publisher = publisher
         if self.capacity:
+            self._early_limit = min(EARLY, self.capacity)
             self._disarm()
 
     def begin_keeping(self) -> None:
@@ -82,10 +84,10 @@ class KeptEvents:
 
     def _put_early(self, event: LazyEvent) -> None:
         """Keep one of the first events; make the queues when there are enough."""
-        self._early.append(event)
-        count = len(self._early)
-        if count >= EARLY or count >= self.capacity:
-            early, self._early = self._early, []
+        early = self._early
+        early.append(event)
+        if len(early) >= self._early_limit:
+            self._early = []
             self._events = deque(maxlen=self.capacity)
             self._tokens = deque(maxlen=self.capacity)
             for first in early:

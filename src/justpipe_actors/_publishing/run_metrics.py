@@ -1,7 +1,7 @@
 """The metrics of one run, counted while it runs.
 
 The engine calls a counter for each start, end and event, so a call only adds to a
-number; tables are made with their first row.  FINISH reports the snapshot.
+number; tables are made with their first row.  FINISH reports them all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,8 @@ from ..outcomes import (
     RuntimeMetrics,
     StepTiming,
     TaskMetrics,
-    filled,
 )
 
-
-NO_MAPS = filled(
-    MapMetrics,
-    dict.fromkeys(
-        ("maps_started", "maps_completed", "workers_started", "peak_workers"), 0
-    ),
-)
 
 NAMES_KEPT = 10_000
 """Step names a table keeps; dynamic names beyond them are not sampled."""
@@ -43,7 +35,7 @@ perf: a run that waits for something has neither (``tests.benchmarks.scale``, id
 
 @define(eq=False, repr=False)
 class RunMetrics:
-    """Counters; ``metrics()`` turns them into what FINISH reports."""
+    """Counters; ``report`` turns them into what FINISH reports."""
 
     peak_buffered: int = 0
     started: int = 0
@@ -127,57 +119,40 @@ class RunMetrics:
             self.barriers = {}
         return self.barriers.setdefault(join, [0, 0, 0, 0.0, 0.0])
 
-    def snapshot(self) -> RuntimeMetrics:
-        """Return the metrics as FINISH reports them."""
-        return filled(
-            RuntimeMetrics,
-            {
-                "queue": filled(QueueMetrics, {"max_depth": self.peak_buffered}),
-                "tasks": filled(
-                    TaskMetrics,
-                    {
-                        "started": self.started,
-                        "completed": self.completed,
-                        "peak_active": self.peak,
-                    },
-                ),
-                "step_latency": {
-                    name: filled(
-                        StepTiming,
-                        {
-                            "count": count,
-                            "total_s": total,
-                            "min_s": shortest,
-                            "max_s": longest,
-                        },
-                    )
-                    for name, (count, total, shortest, longest) in self.latency.items()
-                },
-                "barriers": {
-                    name: BarrierMetrics(
-                        int(waits), int(opened), int(late), total, longest
-                    )
-                    for name, (
-                        waits,
-                        opened,
-                        late,
-                        total,
-                        longest,
-                    ) in self.barriers.items()
-                },
-                "maps": self._maps(),
-                "events": dict(self.events),
-                "tokens": self.tokens,
-                "suspends": self.suspends,
-            },
+    def report(self) -> RuntimeMetrics:
+        """Return the metrics as FINISH reports them; the run counts nothing after that.
+
+        Most of them are converted when they are read (``RuntimeMetrics.filled_by``).
+        """
+        return RuntimeMetrics.filled_by(
+            self._convert, tokens=self.tokens, suspends=self.suspends
         )
 
-    def _maps(self) -> MapMetrics:
-        if not self.maps_started and not self.workers_started:
-            return NO_MAPS
-        return MapMetrics(
-            self.maps_started,
-            self.maps_completed,
-            self.workers_started,
-            self.peak_workers,
-        )
+    def _convert(self) -> dict[str, object]:
+        """Return the fields of ``RuntimeMetrics``."""
+        return {
+            "queue": QueueMetrics(self.peak_buffered),
+            "tasks": TaskMetrics(self.started, self.completed, self.peak),
+            "step_latency": {
+                name: StepTiming(*row) for name, row in self.latency.items()
+            },
+            "barriers": {
+                name: BarrierMetrics(int(waits), int(opened), int(late), total, longest)
+                for name, (
+                    waits,
+                    opened,
+                    late,
+                    total,
+                    longest,
+                ) in self.barriers.items()
+            },
+            "maps": MapMetrics(
+                self.maps_started,
+                self.maps_completed,
+                self.workers_started,
+                self.peak_workers,
+            ),
+            "events": dict(self.events),
+            "tokens": self.tokens,
+            "suspends": self.suspends,
+        }

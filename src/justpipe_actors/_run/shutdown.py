@@ -157,7 +157,7 @@ def _build_finish(run: Run) -> tuple[LazyEvent, PipelineEndData]:
 def _build_end_data(run: Run) -> PipelineEndData:
     run_state = run.run_state
     config = run_state.plan.classification
-    figures = RunFigures(run.age, run_state.metrics.snapshot(), run_state.diagnostics)
+    figures = RunFigures(run.age, run_state.metrics.report(), run_state.diagnostics)
     try:
         return build_end_data(
             run_state.termination, run_state.failures, config, figures

@@ -295,7 +295,7 @@ def encode_end(end: PipelineEndData) -> str:
     metrics = fields.pop("metrics")
     if metrics is None:
         return _encode(end)
-    metric_fields = dict(vars(metrics))
+    metric_fields = metrics.__getstate__()
     timings = metric_fields.pop("step_latency")
     step_texts = [
         f"{quoted(name)}:{_encode_timing(timing)}" for name, timing in timings.items()
