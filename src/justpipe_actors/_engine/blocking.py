@@ -46,7 +46,7 @@ def warn_of_blocking(
     if name in run_state.blocking_steps:
         return
     if run_state.publisher.has_hook_blocked_since(monotonic() - seconds):
-        return  # the hook was named
+        return  # the hook was the one that blocked, and is logged
     run_state.blocking_steps |= {name}
     func = invocation.node.func
     log_blocking(

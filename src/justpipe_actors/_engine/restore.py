@@ -290,7 +290,7 @@ def _restore_timers(journal: RunJournal, saved: SavedRun) -> None:
         wave = run_state.waves[number]
         routing.start_timer(run_state, wave, node, stream.now() + left)
     if run_state.halted:
-        return  # no join of it is waited for any more
+        return  # its joins will not start any more
     for wave in run_state.waves.values():
         for step in wave.waiting():  # joins that a retry has opened again
             gate, node = wave.entries[step].gate, run_state.plan.nodes[step]

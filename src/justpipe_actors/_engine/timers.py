@@ -120,7 +120,7 @@ class TimerQueue:
     def _start_task(self) -> None:
         if not self._heap:
             return
-        self._is_running = True  # first: there are loops where a task begins at once
+        self._is_running = True  # first: on some loops a task starts inside ``spawn``
         try:
             self.spawn(self._wait_for_timers)
         except BaseException:
@@ -135,7 +135,7 @@ class TimerQueue:
     async def _wait_for_timers(self) -> None:
         """Call the functions that are due until no timer is left."""
         try:
-            while self._has_timer():  # it waits as long as there is one
+            while self._has_timer():  # the task ends with the last timer
                 await self._wait_due()
                 await self._fire_due()
         except anyio.get_cancelled_exc_class():  # noqa: ASYNC103 - raised unless outlived

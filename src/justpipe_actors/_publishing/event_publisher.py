@@ -241,7 +241,7 @@ class EventPublisher:
     def release_run(self) -> None:
         """Drop the reference to an ended run, so that it needs no garbage collection."""
         self.on_hook_failure = do_nothing
-        self._put_lazy = self._put_lazy_token = None  # may be its own method
+        self._put_lazy = self._put_lazy_token = None  # they may be own methods
 
     async def wait_writable(self) -> None:
         """Wait until the observers and the consumer can take one more event."""

@@ -77,7 +77,7 @@ class ObserverTask:
 
     def __attrs_post_init__(self) -> None:
         self._blocking = BlockingReport("", None, run=self.meta.run_id)
-        # On the class: a mock has every attribute one asks it for.
+        # Looked up on the class, because a mock has every attribute.
         kind = type(self.observer)
         if hasattr(kind, "witness"):
             self._witness = cast("WitnessProtocol", self.observer)

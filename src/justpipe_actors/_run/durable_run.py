@@ -112,9 +112,9 @@ async def store_end(
         if await journal.stream.close("end", _last_row(end, journal), revise):
             return stored
     except BaseException:
-        if run.released is None:  # else a caller would wait for its end for good
+        if run.released is None:  # else a caller would wait for its end for ever
             run.released = RunReleased(run.run_state.run_id, UNSTORED)
-        journal.stream.seal()  # the error is none of the run's, so it is not recorded
+        journal.stream.seal()  # it is not an error of the run, so it is not recorded
         raise
     if run.released is None:
         run.released = RunReleased(run.run_state.run_id, TAKEN_OVER)

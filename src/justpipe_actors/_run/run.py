@@ -127,7 +127,7 @@ class GracePeriod:
         """Wait for a cancellation of the owner; log what outlives the grace period."""
         try:
             await self._wait_started(on_cancelled)
-            with self._report_scope:  # it waits for time
+            with self._report_scope:  # ``end_watch`` cancels it
                 while True:
                     await self._report_late()
         finally:

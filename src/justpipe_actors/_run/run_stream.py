@@ -516,7 +516,7 @@ class RunStream(Generic[StateT_co]):
                 self._request = self._build_request()
             except DefinitionError as error:
                 raise drop_engine_frames(error)  # noqa: B904 - it is the same error
-            del self._build_request  # and what it was asked with
+            del self._build_request  # which refers to the arguments of ``Pipe.run``
         return self._request
 
     async def _start_detached(self) -> None:
@@ -545,7 +545,7 @@ class RunStream(Generic[StateT_co]):
             raise OtherLoopError
         if self._cancel_reason is not None:
             release_place: ReleasePlace | None = (
-                do_nothing  # it needs no place to end in
+                do_nothing  # a run that is cancelled at its start needs no place
             )
         else:
             release_place = owner.admit_nowait(self.run_id)

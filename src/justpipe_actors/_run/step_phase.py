@@ -103,7 +103,7 @@ def _start_roots(run: Run) -> None:
 
 
 def _end_serving(run: Run) -> None:
-    run.run_state.on_interrupt = do_nothing  # the run's own task notices
+    run.run_state.on_interrupt = do_nothing  # this task waits itself
     if run.cleanup_watch is not None:
         run.cleanup_watch.cancel()
 
@@ -116,7 +116,7 @@ def _watch_cleanup(run: Run) -> None:
 
 
 async def _wait_idle_within(run: Run, scope: anyio.CancelScope) -> None:
-    with scope:  # it may be quiet by now
+    with scope:  # ``_end_serving`` cancels it
         await _wait_idle(run)
 
 

@@ -72,6 +72,6 @@ def _other_parameters(func: Callable[..., Any]) -> list[str]:
     try:
         status = status_parameter(func)
         required = _required(func)
-    except (TypeError, ValueError):  # it has no signature; starting it shows the rest
+    except (TypeError, ValueError):  # no signature; its start shows problems
         return []
     return [p.name for p in required if status is None or p.name != status.name]

@@ -143,7 +143,7 @@ class _FailedRun:
         elif self._is_wave_live(wave):
             entry.pop("d", None)
         else:
-            return  # what it waits for does not come any more
+            return  # its missing parents will not report any more
         self.own[f"d/{wave}/{step}"] = entry
         self._failed.append((wave, step))
 

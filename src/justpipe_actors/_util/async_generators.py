@@ -89,7 +89,7 @@ def streaming(
         run_step: runs each step of the generator elsewhere; None runs it here.
     """
 
-    # A partial of an async generator function passes for one.
+    # ``inspect`` takes a partial of an async generator function for one.
     return functools.update_wrapper(functools.partial(_iterate, func, run_step), func)
 
 

@@ -89,7 +89,7 @@ def record_coder(known: KnownTypes, cls: Any) -> Coder | None:
         found = {name: one for name, one in coders.items() if hasattr(value, name)}
         made = _encode_attributes(value, found)
         if len(found) < len(coders):
-            # One that was deleted, or never set, will not be set again.
+            # Attributes that were deleted, or never set, stay unset after reading.
             made[_UNSET] = [name for name in coders if name not in found]
         return made
 

@@ -135,7 +135,7 @@ class KnownTypes:
         except TypeError:
             return self.untyped  # an annotation that cannot be hashed names no class
         if found is None:
-            # A class may hold itself: what is made first refers to what is made last.
+            # For a class that contains itself: a coder that looks up the final one.
             self._coders[hint] = Coder(
                 str(hint),
                 lambda value: self._coders[hint].encode(value),

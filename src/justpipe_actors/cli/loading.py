@@ -132,7 +132,7 @@ def _import_failed(target: Target, error: BaseException) -> InvalidTarget:
     frames_after_import = [
         frame for frame in frames if "importlib" not in frame.filename
     ][1:]
-    # What this package refuses is mended where it was asked for.
+    # An error that this package raises is corrected at the line that called it.
     user_frames = [
         frame for frame in frames_after_import if not _is_in_package(frame.filename)
     ] or frames_after_import

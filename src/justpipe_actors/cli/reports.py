@@ -44,7 +44,7 @@ def error_text_of(registry: PipelineRegistry, annotated: AnnotatedRun) -> str | 
     run = annotated.run
     if run.error_message is None:
         return None
-    # A damaged store may raise anything, and still has the message.
+    # A damaged store may raise anything; the record still has the message.
     end = call_or(
         None, lambda: stored_end(registry.get_backend(annotated.pipeline_hash), run)
     )

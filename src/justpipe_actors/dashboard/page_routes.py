@@ -66,7 +66,7 @@ async def _is_known(site: Site, find: Callable[[], object]) -> bool:
     except NotFoundError:
         return False
     except (RequestError, AmbiguousRunError, StoreError, sqlite3.Error):
-        return True  # the page says what is wrong
+        return True  # the page shows the problem
     return True
 
 

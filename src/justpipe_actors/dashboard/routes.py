@@ -247,7 +247,7 @@ def look_at(site: Site, loop_lag: float = 0.0) -> LiveData:
 
 async def live(site: Site, request: Request) -> Response:
     """Return the current state of the supervisor."""
-    look_at(site)  # without a supervisor there is no loop to measure
+    look_at(site)  # raises without a supervisor, which has the loop to measure
     data = look_at(site, await measure_lag())
     return answer(await site.in_thread(live_to_json, data))
 
@@ -272,7 +272,7 @@ async def letters(site: Site, request: Request) -> Response:
     look_at(site)
     assert site.supervisor is not None
     kept = list(site.supervisor.dead_letters)
-    clock = time.time() - anyio.current_time()  # they have the loop's seconds
+    clock = time.time() - anyio.current_time()  # they have times of the loop's clock
     rows = [{**to_plain(one), "at": one.at + clock} for one in reversed(kept)]
     return answer({"letters": rows, "total": site.supervisor.snapshot().dead_letters})
 

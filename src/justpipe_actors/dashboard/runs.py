@@ -166,7 +166,7 @@ def _newest_first(
 ) -> Iterator[AnnotatedRun]:
     query = wanted.query()
     if start is not None:
-        # Runs that began at the same time come in the order of their ids.
+        # Runs that began at the same time are ordered by their ids.
         until = start[0] + timedelta(microseconds=1)
         query = attrs.evolve(query, until=min(query.until or until, until))
     most = limit + 50 if wanted.is_simple else MAX_RUNS_READ

@@ -132,7 +132,7 @@ async def _emit_tail(feed: Feed, tail: StoredTail, after: int, emit: Emit) -> No
     seen = 0
     while True:  # noqa: ASYNC913 - it waits when there is nothing new
         is_over = tail.is_over
-        if after < tail.floor:  # this reader is slower than the tail is long
+        if after < tail.floor:  # the reader is behind the oldest row of the tail
             after = await _emit_pages(tail.site, tail.stored, after, emit)
         rows = tail.newer(after)
         if rows:

@@ -67,7 +67,7 @@ class Factual:
             for name, kind in vars(cls).get("__annotations__", {}).items()
             if not str(kind).startswith("ClassVar")
         }
-        if "__init__" in vars(cls):  # it takes its facts itself
+        if "__init__" in vars(cls):  # it assigns its facts itself
             cls._facts = ()
         elif own:
             cls._facts = tuple(own)

@@ -67,7 +67,7 @@ def encode_fields(
     try:
         text = _encode(fields)
     except (TypeError, ValueError):
-        text = to_text(fields)  # a hook has put something into them
+        text = to_text(fields)  # a hook has added values that are no JSON
     if len(run_id) >= _MIN_SHORTENED_ID and '"$' not in text:
         return text.replace(_json_prefix(run_id), '"$')
     return text

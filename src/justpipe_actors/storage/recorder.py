@@ -52,10 +52,10 @@ LONG_TEXT = 500
 _logger = logging.getLogger("justpipe_actors.persistence")
 
 _STATE_EVENTS = (EventType.START, EventType.STEP_END)
-_EVENT_BYTES = 250  # bytes that an event takes beside what is weighed, roughly
+_EVENT_BYTES = 250  # approximate size of an event without its payload and meta
 _BATCH_BYTES = (
     MAX_QUEUED_BYTES // 16
-)  # bytes of what is weighed, after which a list is closed
+)  # size of payloads and metas at which a list becomes columns
 
 
 @attrs.define(eq=False)

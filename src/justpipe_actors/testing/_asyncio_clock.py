@@ -57,7 +57,7 @@ class AutojumpSelector(selectors.DefaultSelector):
 
     def _on_standstill(self) -> Any:
         if deadlocks.serves_other_threads() or len(self.get_map()) > 1:
-            return super().select(None)  # a portal, or a socket: the world may answer
+            return super().select(None)  # a portal or a socket may still wake the loop
         if deadlocks.has_unknown_threads():
             ready = super().select(deadlocks.THREAD_GRACE)
             if ready:

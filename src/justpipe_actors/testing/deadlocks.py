@@ -89,7 +89,7 @@ def _describe_run(run: Run) -> Iterator[str]:
 def waiting_location(coroutine: Any) -> str:
     """Return the innermost line of the user's code that a coroutine waits in."""
     if coroutine is None:
-        return "in the engine"  # between two calls of the user's code
+        return "in the engine"  # it is not in a call of the user's code
     location = "inside a library"
     for frame in awaited_frames(coroutine):
         code = frame.f_code
@@ -138,7 +138,7 @@ class DeadlockDetector:
         """
         if self.report is None:
             self.report = describe_deadlock(now)
-        self.limit = max(self.limit, now + DAY)  # for what is cleaned up now
+        self.limit = max(self.limit, now + DAY)  # time for the clean-up that follows
         if self.scope is None or self.scope.cancel_called:
             return False
         self.scope.cancel()
@@ -206,7 +206,7 @@ def has_unknown_threads() -> bool:
 def _is_unknown(thread: threading.Thread) -> bool:
     if thread is threading.current_thread() or isinstance(thread, threading.Timer):
         return False
-    is_pooled = hasattr(thread, "idle_workers")  # one of anyio's
+    is_pooled = hasattr(thread, "idle_workers")  # a worker thread of anyio
     return not is_pooled and not thread.name.startswith(_IDLE_THREAD_NAMES)
 
 

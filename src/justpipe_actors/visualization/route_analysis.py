@@ -74,7 +74,7 @@ def _contains_code(node: Definition, code: CodeType) -> bool:
         for line, _, column, stop in code.co_positions()
         if line is not None and column is not None and column != stop
     ]
-    if not positions:  # Python 3.12 does not say where a constant stood, if that is all
+    if not positions:  # Python 3.12 has no position for a lone constant
         return _is_constant(node.body, code.co_consts[-1:])
     end = (node.body.end_lineno or 0, node.body.end_col_offset or 0)
     return all(
@@ -240,7 +240,7 @@ class _RouteReader:
             yield from self._expressions(table.values)
             return
         found = self._value(table)
-        if not isinstance(found, dict):  # others might run code
+        if not isinstance(found, dict):  # other types might run code
             yield UNKNOWN
             return
         for value in found.values():

@@ -122,7 +122,7 @@ SELECT r.rowid AS id, r.run_id,
 FROM {runs} r
 """
 
-# The reference numbered the events of its final flush anew from 1: the text knows better.
+# The reference numbered the events of its final flush again from 1; the text is right.
 _REFERENCE_EVENTS = """
 SELECT r.rowid AS run, coalesce(json_extract(e.data, '$.seq'), e.seq) AS seq,
     coalesce(json_extract(e.data, '$.type'), '') AS type, e.timestamp,
