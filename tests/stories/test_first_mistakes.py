@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Any, NewType, TypeVar
 
 import pytest
@@ -20,10 +23,13 @@ from justpipe_actors import (
     Suspend,
     TestPipe,
 )
+from justpipe_actors.abc import Observer
 from justpipe_actors.errors import (
+    AsyncForNeeded,
     AsyncWithNeeded,
     IgnoredValueWarning,
     MapSourceError,
+    NoRouteError,
     ResultsRefused,
     UnknownAsk,
 )
@@ -335,3 +341,148 @@ def test_a_harness_of_something_else_is_refused() -> None:
         TypeError, match="takes the Pipe to test, not an object of type str"
     ):
         TestPipe(wrong)
+
+
+async def test_for_in_place_of_async_for_gets_the_remedy() -> None:
+    """No warning about a run that never began comes as well."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+    run: Any = pipe.run({})
+
+    with pytest.raises(AsyncForNeeded, match=r"'async for event in pipe\.run\(\.\.\."):
+        list(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del run
+        gc.collect()
+
+
+class Colour(Enum):
+    """Routes of a switch."""
+
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "routes", "hint"),
+    [
+        (None, {"a": "a"}, "A function without 'return' returns None."),
+        (True, {"True": "a"}, "The route 'True' is str, and the value is bool."),
+        ("1", {1: "a"}, "The route 1 is int, and the value is str."),
+        (Colour.RED, {"red": "a"}, "The route 'red' is the member's value: return"),
+        (["a"], {"a": "a"}, "['a'] matches no route"),
+        ("aa", {"a": "a"}, "Did you mean 'a'?"),
+    ],
+)
+async def test_a_value_that_matches_no_route_gets_the_likely_reason(
+    value: Any, routes: Any, hint: str
+) -> None:
+    """The message has the value, the routes and what the author may have meant."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.switch("choose", to=routes)(lambda: value)
+    pipe.step("a")(lambda: None)
+
+    with pytest.raises(NoRouteError) as caught:
+        await pipe.run({}).result()
+
+    assert "Switch 'choose': " in str(caught.value)
+    assert hint in str(caught.value)
+
+
+async def test_returned_names_of_several_steps_get_the_remedy() -> None:
+    """One name is a route, several are not."""
+    pipe: AnyPipe = Pipe(dict, allow_multi_root=True)
+    pipe.step("b")(lambda: None)
+    pipe.step("c")(lambda: None)
+    pipe.step("a")(lambda: ["b", "c"])
+
+    with pytest.warns(IgnoredValueWarning, match="start several steps with to="):
+        await pipe.run({}, start="a").result()
+
+
+async def test_a_map_without_items_shows_no_line_of_the_library() -> None:
+    """The message says all there is to say."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("find", each="clean")(lambda: None)
+    pipe.step("clean")(lambda item: None)
+
+    with pytest.raises(MapSourceError) as caught:
+        await pipe.run({}).result()
+
+    assert caught.value.__cause__ is None
+
+
+async def test_a_timeout_that_had_no_effect_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A function that does not wait cannot be interrupted; its step has not failed."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("each", each="compute")(lambda: [1, 2])
+
+    @pipe.step(timeout=0.01)
+    def compute(item: int) -> None:
+        time.sleep(0.02)
+
+    with caplog.at_level(logging.WARNING):
+        await pipe.run({}).result()
+
+    texts = [record.getMessage() for record in caplog.records]
+    (text,) = [text for text in texts if "timeout of" in text]
+    assert text.startswith("Step 'compute' (test_first_mistakes.py:")
+    assert "its timeout of 10ms had no effect" in text
+    assert text.endswith("Make it async, or run it with placement='thread'.")
+
+
+# -- observers
+
+
+class Watcher(Observer):
+    """An observer that fails at each event."""
+
+    async def on_event(self, *args: Any) -> None:
+        raise LookupError("no such thing")
+
+
+def test_the_class_of_an_observer_is_refused() -> None:
+    """Its hooks would lack an argument at each event."""
+    pipe: AnyPipe = Pipe(dict)
+    wrong: Any = Watcher
+
+    with pytest.raises(TypeError, match=r"not the class Watcher: pass Watcher\(\)"):
+        pipe.add_observer(wrong)
+
+
+def test_an_observer_whose_hook_takes_other_arguments_is_refused() -> None:
+    """The message names those of the hook, and those that it takes."""
+
+    class Deaf(Observer):
+        async def on_event(self, event: Any) -> None:  # type: ignore[override]
+            """Take the event alone."""
+
+    pipe: AnyPipe = Pipe(dict)
+    wrong: Any = Deaf()
+
+    with pytest.raises(TypeError) as caught:
+        pipe.add_observer(wrong)
+
+    assert str(caught.value) == (
+        "Deaf.on_event must take state, context, meta, event, and takes event."
+    )
+
+
+async def test_the_first_error_of_an_observer_is_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The others are lines without one: it fails at each event."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.step("a")(lambda: None)
+    pipe.add_observer(Watcher())
+
+    await pipe.run({}).wait()
+
+    first, *others = [r for r in caplog.records if "Watcher.on_event" in r.message]
+    assert first.exc_info is not None
+    assert first.exc_info[2] is not None
+    assert first.exc_info[2].tb_frame.f_code.co_name == "on_event"
+    assert others
+    assert not any(record.exc_info for record in others)

@@ -8,6 +8,7 @@ A loop that does not turn again is a matter for ``Supervisor(blocked_after=)``.
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 
 from .._plan.plan import StepNode, SwitchNode
@@ -17,7 +18,11 @@ from .._util.callables import (
     is_coroutine_function,
     unwrap_function,
 )
+from .._util.text import format_duration
 from .invocation import Invocation
+
+
+_logger = logging.getLogger("justpipe_actors.steps")
 
 
 def check_whole_call(invocation: Invocation, seconds: float) -> None:
@@ -55,6 +60,30 @@ def warn_of_blocking(
         invocation.coroutine,
         _remedy(func),
         {"run": run_state.run_id, "step": name},
+    )
+
+
+def check_timeout(invocation: Invocation, timeout: float) -> None:
+    """Log, once for each step of a run, that a call could not be ended in time."""
+    run_state, name, seconds = (
+        invocation.run_state,
+        invocation.node.name,
+        invocation.seconds,
+    )
+    key = f"{name}: timeout"
+    if seconds <= timeout or key in run_state.blocking_steps:
+        return
+    run_state.blocking_steps |= {key}
+    func = invocation.node.func
+    _logger.warning(
+        "Step '%s'%s took %s, and its timeout of %s had no effect: a function that "
+        "does not wait cannot be interrupted. %s",
+        name,
+        definition_of(func),
+        format_duration(seconds),
+        format_duration(timeout),
+        _remedy(func),
+        extra={"run": run_state.run_id, "step": name},
     )
 
 

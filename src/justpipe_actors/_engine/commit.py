@@ -9,6 +9,7 @@ nothing.  What a result means is decided before, in ``_plan/step_results.py``.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, assert_never
 
@@ -109,6 +110,11 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
     if isinstance(value, type) and any(value is one for one in _SIGNALS):
         signal = value.__name__
         text = f"{name} returned the class {signal}, which is ignored; return {signal}(...)."
+    elif _are_steps(value, invocation.run_state.plan.nodes):
+        text = (
+            f"{name} returned {type(value).__name__} of step names, which is ignored; "
+            "return one name, or start several steps with to=."
+        )
     elif isinstance(value, FunctionType):
         function = value.__name__
         text = (
@@ -116,6 +122,13 @@ def warn_ignored(invocation: Invocation, value: object) -> None:
             f"'{function}' to go to the step of this name."
         )
     warn_or_log(text, _warn_at, invocation.node.func, text)
+
+
+def _are_steps(value: object, nodes: Mapping[str, Node]) -> bool:
+    """Tell whether a function has returned the names of several steps."""
+    if not isinstance(value, list | tuple | set) or not value:
+        return False
+    return all(isinstance(name, str) and name in nodes for name in value)
 
 
 def _warn_at(func: object, text: str) -> None:

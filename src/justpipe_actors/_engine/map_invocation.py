@@ -205,4 +205,5 @@ def _iterate(step: str, items: object) -> AsyncIterator[object] | Iterator[objec
             f"returned {type(items).__name__}, which is not iterable. "
             "Return a list of the items, or yield them."
         )
-        raise MapSourceError(step, problem) from error
+        is_of_user = error.__traceback__ is not None and error.__traceback__.tb_next
+        raise MapSourceError(step, problem) from (error if is_of_user else None)

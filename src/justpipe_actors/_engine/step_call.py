@@ -8,6 +8,7 @@ exception is a ``FailStep``; only the engine's own cancellation is raised.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
 from functools import partial
 from math import inf
 from types import GeneratorType
@@ -42,7 +43,7 @@ from .._plan.step_results import (
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import bound
-from .._util.text import safe_repr
+from .._util.text import safe_repr, safe_str
 from ..errors import (
     ChildRunFailed,
     NoRouteError,
@@ -54,7 +55,7 @@ from ..errors.base import closest_name
 from ..meta import StepStatus
 from ..outcomes import PipelineTerminalStatus
 from ..signals import Stop
-from .blocking import check_since, warn_of_blocking
+from .blocking import check_since, check_timeout, warn_of_blocking
 from .invocation import Invocation, TokenEmitter
 from .run_state import ChildOutcome
 from .user_code import (
@@ -106,15 +107,32 @@ def choose_route(node: SwitchNode, value: object) -> StepResult:
 def _find_route(node: SwitchNode, value: object) -> object:
     if not isinstance(node.routes, Mapping):
         return node.routes(value)
-    return node.routes.get(value)
+    try:
+        return node.routes.get(value)
+    except TypeError:  # it has no hash, like a list
+        return None
 
 
 def _no_route_error(node: SwitchNode, value: object) -> NoRouteError:
     routes = list(node.routes) if isinstance(node.routes, Mapping) else []
     names = [safe_repr(route) for route in routes]
+    return NoRouteError(
+        node.name, safe_repr(value), names, _route_hint(routes, names, value)
+    )
+
+
+def _route_hint(routes: list[object], names: list[str], value: object) -> str:
+    """Return what the author of a switch may have meant, as the end of a message."""
+    if value is None:
+        return " A function without 'return' returns None."
+    for route, name in zip(routes, names, strict=True):
+        if safe_str(route) == safe_str(value) and type(route) is not type(value):
+            kinds = f"{type(route).__name__}, and the value is {type(value).__name__}"
+            return f" The route {name} is {kinds}."
+        if isinstance(value, Enum) and route == value.value:
+            return f" The route {name} is the member's value: return that, or route by members."
     close = closest_name(safe_repr(value), names)
-    hint = "" if close is None else f" Did you mean {close}?"
-    return NoRouteError(node.name, safe_repr(value), names, hint)
+    return "" if close is None else f" Did you mean {close}?"
 
 
 async def call_within_timeout(invocation: Invocation) -> StepResult:
@@ -123,7 +141,10 @@ async def call_within_timeout(invocation: Invocation) -> StepResult:
     with anyio.move_on_after(timeout) as limit:
         if timeout:
             invocation.limit = limit
-        return await _call_step(invocation, limit)
+        answer = await _call_step(invocation, limit)
+        if timeout and not invocation.has_waited:
+            check_timeout(invocation, timeout)
+        return answer
     return FailStep(StepTimeoutError(invocation.node.name, timeout or 0))
 
 

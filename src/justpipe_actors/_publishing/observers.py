@@ -23,7 +23,7 @@ from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define
 from .._util.sync import Wakeup, do_nothing
 from .._util.text import safe_str
-from .._util.user_errors import classify_exception
+from .._util.user_errors import classify_exception, drop_engine_frames
 from ..abc import ObserverMeta, ObserverProtocol, WakefulProtocol, WitnessProtocol
 from ..events import Event
 from ..outcomes import PipelineEndData
@@ -74,6 +74,7 @@ class ObserverTask:
     _wakeup: Wakeup = attrs.field(factory=Wakeup, init=False)
     _writable: anyio.Event | None = attrs.field(default=None, init=False)
     _blocking: BlockingReport = attrs.field(init=False)
+    _has_failed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._blocking = BlockingReport("", None, run=self.meta.run_id)
@@ -240,7 +241,10 @@ class ObserverTask:
             "event_stage": event.stage if event else None,
         }
         message = f"Observer {name}.{method} error: {safe_str(error)}"
-        logging.getLogger().error("%s", message, extra=extra)
+        # Once a run: an observer that fails at one event fails at most others, too.
+        shown = None if self._has_failed else drop_engine_frames(error)
+        self._has_failed = True
+        logging.getLogger().error("%s", message, extra=extra, exc_info=shown)
 
 
 @define(eq=False, repr=False)

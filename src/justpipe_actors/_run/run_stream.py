@@ -39,6 +39,7 @@ from .._util.user_errors import (
     is_native_cancellation,
 )
 from ..errors import (
+    AsyncForNeeded,
     AsyncWithNeeded,
     DefinitionError,
     OtherLoopError,
@@ -177,6 +178,15 @@ class RunStream(Generic[StateT_co]):
         else:
             await wait_done(run)  # noqa: ASYNC102 - shielded
         raise_after_body(run, error)
+
+    def __iter__(self) -> NoReturn:
+        """Raise an error that names ``async for``.
+
+        Raises:
+            AsyncForNeeded: always.
+        """
+        self._was_asked = True  # no second warning: the error is enough
+        raise AsyncForNeeded
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return the events; for a kept run, a new iterator of its kept events."""

@@ -39,6 +39,7 @@ from .._util.blocking_calls import BlockingReport, watch
 from .._util.interrupts import disable_ki_protection, enable_ki_protection
 from .._util.lazy_classes import define
 from .._util.sync import REPORT_INTERVAL, refuse_task, wait_and_report
+from .._util.user_errors import drop_engine_frames
 from ..errors import ResourceUnavailable
 
 
@@ -145,7 +146,7 @@ class ResourcePool:
                 )
             error = incarnation.end_reason(is_owner_closing=self._is_closing)
         except Exception as raised:  # noqa: BLE001 - a resource's failure is data
-            error = raised
+            error = drop_engine_frames(raised)
         except anyio.get_cancelled_exc_class() as cancelled:  # noqa: ASYNC103
             # The incarnation's scope catches its own cancellation, so the task was
             # cancelled natively.

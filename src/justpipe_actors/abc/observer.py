@@ -226,8 +226,13 @@ def validate_observer(observer: object) -> None:
         observer: the object.
 
     Raises:
-        TypeError: a hook is missing, or is not an ``async def``.
+        TypeError: a hook is missing, is not an ``async def``, or takes other arguments;
+            or this is a class.
     """
+    if isinstance(observer, type):
+        name = observer.__name__
+        msg = f"An observer is an object, not the class {name}: pass {name}()."
+        raise TypeError(msg)
     missing = [
         hook for hook in OBSERVER_HOOKS if not callable(getattr(observer, hook, None))
     ]
@@ -238,3 +243,26 @@ def validate_observer(observer: object) -> None:
         if not inspect.iscoroutinefunction(getattr(observer, hook)):
             msg = f"{type(observer).__name__}.{hook} must be declared with async def."
             raise TypeError(msg)
+        _validate_arguments(observer, hook)
+
+
+def _validate_arguments(observer: object, hook: str) -> None:
+    """Refuse a hook that its call would refuse at each event.
+
+    Raises:
+        TypeError: the hook takes other arguments.
+    """
+    arguments = list(inspect.signature(getattr(Observer, hook)).parameters)[1:]
+    try:
+        found = inspect.signature(getattr(observer, hook))
+    except (TypeError, ValueError):  # a function of C, for example
+        return
+    try:
+        found.bind(*arguments)
+    except TypeError as error:
+        name = type(observer).__name__
+        msg = (
+            f"{name}.{hook} must take {', '.join(arguments)}, and takes "
+            f"{', '.join(found.parameters) or 'nothing'}."
+        )
+        raise TypeError(msg) from error

@@ -16,6 +16,7 @@
     │   ├── MapSourceChanged            a map's source gave other items after a restart
     │   ├── RunTimeout (TimeoutError)   a run took longer than its timeout
     │   ├── OtherLoopError              a run was awaited in another event loop
+    │   ├── AsyncForNeeded (TypeError)  ``for`` stands where ``async for`` belongs
     │   ├── AsyncWithNeeded (TypeError) ``with`` stands where ``async with`` belongs
     │   ├── RunAwaited (TypeError)      a run was awaited, instead of its end
     │   ├── RunningLoopError            ``run_sync`` in a running event loop
@@ -105,6 +106,7 @@ from .durable import (
 )
 from .placement import NotPicklable, PlacementLost, RemoteError, RemoteUnavailable
 from .run import (
+    AsyncForNeeded,
     AsyncWithNeeded,
     ChildRunFailed,
     ConsumerTooSlow,
@@ -168,6 +170,7 @@ __all__ = [
     "AmbiguousRunError",
     "AnswerRejected",
     "AskTimeout",
+    "AsyncForNeeded",
     "AsyncWithNeeded",
     "BarrierTimeoutError",
     "ChangedItemWarning",

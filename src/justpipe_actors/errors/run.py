@@ -81,6 +81,16 @@ class AsyncWithNeeded(RunError, TypeError):
         return f"Use 'async with {self.call}:', not 'with'."
 
 
+class AsyncForNeeded(RunError, TypeError):
+    """The program wrote ``for`` where ``async for`` belongs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The events of a run are read with 'async for event in pipe.run(...):', not "
+            "with 'for'. A script that needs no events calls pipe.run_sync(state)."
+        )
+
+
 class RunRejected(RunError):
     """The supervisor does not take this run."""
 
