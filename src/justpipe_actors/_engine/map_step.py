@@ -80,7 +80,7 @@ async def run_map(mapping: MapInvocation) -> StepResult:
 
 
 async def give_up_reopened(invocation: Invocation, answer: StepResult) -> StepResult:
-    """Wait for the workers of a map that its function did not open again, and fail."""
+    """Wait for the workers of a map that was not reopened after a crash, and fail."""
     run_state = invocation.run_state
     assert run_state.journal is not None
     record = run_state.journal.maps.reopened.pop(invocation.message.id)
@@ -237,7 +237,7 @@ async def _wait_wakeup(mapping: MapInvocation) -> None:
 
 
 async def _rest(mapping: MapInvocation) -> None:
-    """Wait in a state in which a durable run may be released."""
+    """Wait without user code at work, so that a durable run may be released."""
     invocation = mapping.invocation
     journal = invocation.run_state.journal
     assert journal is not None

@@ -288,7 +288,7 @@ def _is_collecting(invocation: Invocation) -> bool:
 def drive(
     invocation: Invocation, pending: PendingCall, since: float | None
 ) -> Awaitable[object]:
-    """Return an awaitable that runs a started function to its value.
+    """Return an awaitable of the value of a started function.
 
     Args:
         invocation: the invocation that called the function.

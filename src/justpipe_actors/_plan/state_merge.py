@@ -47,7 +47,7 @@ class Replaced:
     """A part has another value."""
 
     value: object
-    """The new one; ``Merge.MISSING`` when the part was removed."""
+    """The new value; ``Merge.MISSING`` if the part was removed."""
 
 
 @frozen(eq=False)
@@ -65,7 +65,7 @@ class Altered:
     added: frozenset[object]
     """Members to add."""
     removed: frozenset[object]
-    """Those that are gone."""
+    """Members to remove."""
 
 
 @frozen(eq=False)
@@ -88,8 +88,8 @@ def difference(base: object, changed: object, rule: Rule = DEFAULT) -> Change | 
     """Return the change of a whole state; None without a change.
 
     Args:
-        base: the state as it was.
-        changed: a copy of it, as it is now.
+        base: the state before the changes.
+        changed: a copy of it, with the changes.
         rule: the rule of the state.
     """
     if kind_of(base) is kind_of(changed) and has_parts(base):
@@ -165,7 +165,7 @@ def _begins_with(value: list[Any], beginning: list[Any]) -> bool:
 
 
 class Conflict(Exception):
-    """Two changes of one part cannot both be kept; the engine words the error."""
+    """Two changes of one part cannot both be kept; becomes a ``StateConflict``."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(path_text(path), problem)
@@ -273,7 +273,7 @@ def applied(base: Any, change: Change) -> Any:
 
 
 def apply(state: Any, change: Change) -> None:
-    """Change a value in place; objects in it stay the same objects where they can."""
+    """Change a value in place; objects in it are replaced only where necessary."""
     match change:
         case Replaced():
             assign(state, change)

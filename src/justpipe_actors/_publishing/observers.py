@@ -44,7 +44,7 @@ RELEASE_TIMEOUT = 5.0
 """Seconds for an observer to receive the queued events of a run that is released."""
 
 QUEUE_SIZE = 1000
-"""Events one observer may be behind."""
+"""Maximum number of events in the queue of one observer."""
 
 
 @define(eq=False, repr=False)
@@ -56,7 +56,7 @@ class ObserverTask:
     state: object
     context: object
     meta: ObserverMeta
-    """Which run it is."""
+    """Facts about the run."""
     loop: Loop
     """Event loop in which it is called."""
     on_abort: Callable[[BaseException], None] = do_nothing
@@ -114,7 +114,7 @@ class ObserverTask:
         tasks.start(self.run)
 
     def finish(self, callback: str, argument: object) -> None:
-        """Tell it that no event will follow, and which callback is its last."""
+        """Announce that no event will follow, and the last callback."""
         self._terminal_call = (callback, argument)
         self._wakeup.notify()
 
@@ -220,7 +220,7 @@ class ObserverTask:
     def _classify(
         self, method: str, error: BaseException, arguments: Sequence[object]
     ) -> bool:
-        """Log an observer's error or report a graver one; return False if cancelled."""
+        """Log an error, or abort the run for an interrupt; False if cancelled."""
         culprit = classify_exception(
             error, type(self.observer).__name__, self.loop.is_task_cancelled
         )
@@ -284,7 +284,7 @@ class RecorderObserver:
         """Leave the end to ``wait_finished``, after all other observers have got it."""
 
     async def wait_finished(self, end: PipelineEndData) -> None:
-        """Tell it how the run ended, and wait until that is stored."""
+        """Pass the end of the run to the recorder, and wait until it is stored."""
         await self.recorder.finish(end)
 
     async def release(self) -> None:
@@ -334,7 +334,7 @@ class ObserverGroup:
     def bind_backpressure(
         self, pause_producers: Callable[[], None], resume_producers: Callable[[], None]
     ) -> bool:
-        """Let a recorder that is the only observer pause producers through the sink.
+        """Make a recorder that is the only observer pause producers through the sink.
 
         Producers read the sink's ``is_full`` in any case.  Reading the recorder's, too,
         would add a tenth to the cost of each token.
@@ -356,7 +356,7 @@ class ObserverGroup:
         return bool(self.members) and isinstance(self.members[0], ObserverTask)
 
     async def open(self, tasks: Group) -> None:
-        """Tell the observers in order that the run begins, then start their tasks."""
+        """Announce the run to the observers in order, then start their tasks."""
         try:
             for member in self.members:
                 await member.open()

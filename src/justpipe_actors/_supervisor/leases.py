@@ -64,13 +64,13 @@ class LeaseKeeper:
 
     journal: Journal
     writer: JournalWriter
-    """Its thread takes the turns."""
+    """Takes the turns in its thread."""
     handle: Callable[[Turn], None]
     """Handles a turn, in the event loop."""
     pipes: Callable[[], Sequence[str]]
     """Returns the names of the pipes with claimable runs; thread-safe."""
     places: Callable[[], int | None]
-    """Returns how many runs may be claimed now, None for no limit; thread-safe."""
+    """Returns the number of runs to claim now, None for no limit; thread-safe."""
     only: str | None = None
     """Id of the only run that may be claimed; None allows all."""
     worker: int = attrs.field(default=0, init=False)
@@ -168,7 +168,7 @@ class LeaseKeeper:
             self._turned.set()
 
     def _watch_clock(self, turn: Turn) -> None:
-        """Notice a jump of the journal's clock, which is no silence of other workers.
+        """Detect a jump of the journal's clock, for which no worker may count as dead.
 
         The host may have slept, or its clock was set.  Each worker sends a heartbeat in
         its next turn, and none is declared dead before they had time to.

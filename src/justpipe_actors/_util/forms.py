@@ -1,4 +1,4 @@
-"""Forms: what an answer must look like, from a type.
+"""Forms: the JSON schema and the reader of an answer, from its type.
 
 ``form_of`` makes a JSON schema of a type, reads JSON as a value of that type, and says
 in words what does not fit.  An answer is data that a person or a program has typed in, so
@@ -77,7 +77,8 @@ def form_of(hint: Any) -> Form:
 def schema_of(hint: Any) -> dict[str, Any] | None:
     """Return the JSON schema of a state's type, None if JSON cannot represent it.
 
-    It is for forms in which a person enters a state.  Models of pydantic and structs of msgspec have schemas of their own.
+    It is for forms in which a person enters a state.  Models of pydantic and structs of
+    msgspec have schemas of their own.
     """
     if hint is None or hint is type(None) or hint is Any:
         return None

@@ -145,7 +145,7 @@ class Journal(Protocol):
         *,
         run_id: str | None = None,
     ) -> list[Claim]:
-        """Take runs up that are ready, the oldest first, in one transaction.
+        """Claim ready runs, the oldest first, in one transaction.
 
         Ready are also waiting runs that are due or have a signal.  Each gets a takeover
         row and ``incarnation + 1``.  Two workers never get the same run.

@@ -49,7 +49,7 @@ def json_name_of(value: object) -> str:
 
 
 def strict_converter() -> JsonConverter:
-    """Return a converter that refuses what JSON did not say, unknown keys included."""
+    """Return a converter without implicit conversions, which refuses unknown keys."""
     converter = make_converter(forbid_extra_keys=True)
     for json_type in (str, bool, int):
         converter.register_structure_hook(json_type, _only(json_type))
@@ -125,11 +125,11 @@ def _unchanged(value: Any, _: Any) -> Any:
 
 
 UNTYPED: tuple[Any, ...] = (Any, object, type(None))
-"""Types that take a JSON value as it is."""
+"""Types that take any JSON value unchanged."""
 
 NO_DEFAULT = inspect.Parameter.empty
 LONGEST = 100_000_000
-"""Characters that are read from a file, a pipe or standard input."""
+"""Maximum number of characters that are read from a file, a pipe or standard input."""
 
 HOW_TO_PASS = "Pass JSON, @FILE, or - for standard input."
 
@@ -138,10 +138,10 @@ converter: JsonConverter = strict_converter()
 
 @attrs.frozen
 class JsonArgument:
-    """A JSON value and the option that brought it."""
+    """A JSON value and the name of its option."""
 
     option: str
-    """Such as ``--state``."""
+    """Name of the option, such as ``--state``."""
     value: object
     """The decoded JSON value."""
 

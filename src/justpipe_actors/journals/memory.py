@@ -95,7 +95,7 @@ class Memory(Database):
 
     @contextmanager
     def read(self) -> Generator[sqlite3.Connection]:
-        """Use the connection, alone."""
+        """Use the connection exclusively."""
         with self._lock:
             yield self._opened()
 

@@ -68,7 +68,7 @@ class Database(ABC):
 
     @abstractmethod
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Use the connection, alone."""
+        """Use the connection exclusively."""
 
     @abstractmethod
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -76,11 +76,11 @@ class Database(ABC):
 
     @abstractmethod
     def wait_change(self, seconds: float) -> bool:
-        """Wait until others may have written; False if no write is known."""
+        """Wait until others may have written; return False if they have not."""
 
     @abstractmethod
     def wake(self) -> None:
-        """Let ``wait_change`` return now."""
+        """Make ``wait_change`` return now."""
 
 
 class SQLJournal:
@@ -88,7 +88,7 @@ class SQLJournal:
 
     Raises:
         TypeError: a setting is of another type.
-        ValueError: a setting makes no sense.
+        ValueError: a setting is out of range.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class SQLJournal:
         return self._database.now()
 
     def wait_change(self, seconds: float) -> bool:
-        """Block until others may have written something, at most so long."""
+        """Block until others may have written, at most ``seconds`` seconds."""
         return self._database.wait_change(seconds)
 
     def wake(self) -> None:
-        """Let ``wait_change`` return now."""
+        """Make ``wait_change`` return now."""
         self._database.wake()
 
     # -- workers
@@ -152,7 +152,7 @@ class SQLJournal:
             return connection.execute(statement, (self.now(), worker)).rowcount == 1
 
     def remove_worker(self, worker: int) -> None:
-        """Forget a worker; the runs it still has are ``ready``."""
+        """Remove a worker; its remaining runs become ``ready``."""
         with self._database.write() as connection:
             _remove_workers(connection, [worker])
 
@@ -247,7 +247,7 @@ class SQLJournal:
         *,
         run_id: str | None = None,
     ) -> list[Claim]:
-        """Take runs up that are ready, the oldest first, in one transaction."""
+        """Claim ready runs, the oldest first, in one transaction."""
         marks = ", ".join("?" * len(pipes))
         question = (
             f"SELECT {RUN_COLUMNS} FROM runs r WHERE ended IS NULL AND pipe IN ({marks}) "
@@ -354,7 +354,7 @@ class SQLJournal:
             return run
 
     def redrive(self, run_id: str) -> bool:
-        """Make a stuck run ready, its deaths forgotten."""
+        """Make a stuck run ready, and reset its count of deaths."""
         with self._database.write() as connection:
             run = _find(connection, run_id)
             if run is None or run.status != "stuck":
@@ -419,7 +419,7 @@ class SQLJournal:
     # -- listing and removing
 
     def runs(self, which: RunFilter) -> list[JournaledRun]:
-        """Return runs as they are shown, the newest first."""
+        """Return the records of runs for display, the newest first."""
         with self._database.read() as connection:
             return journaled_runs(connection, which, self.now())
 

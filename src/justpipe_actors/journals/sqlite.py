@@ -130,7 +130,7 @@ class File(Database):
 
     @contextmanager
     def read(self) -> Generator[sqlite3.Connection]:
-        """Use the connection, alone."""
+        """Use the connection exclusively."""
         with self._lock:
             yield self._opened()
 

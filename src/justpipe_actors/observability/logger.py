@@ -90,7 +90,7 @@ END_PHRASES: Final[Mapping[PipelineTerminalStatus, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One line of the log, with the facts behind it."""
+    """One line of the log, and its facts."""
 
     timestamp: float
     """Wall clock of the event, in seconds since the epoch."""
@@ -101,7 +101,7 @@ class LogRecord:
     stage: str
     """The step, or ``"system"``."""
     payload: Any
-    """The event's payload, as it is."""
+    """The event's payload, unchanged."""
     message: str
     """The whole line: clock, type, stage and payload, coloured if asked for."""
     run_id: str | None = None
@@ -172,7 +172,7 @@ def _uncolored(text: str, color: str | None) -> str:
 
 
 def severity_of(event: Event) -> int:
-    """Return how severe an event is, as in ``logging``."""
+    """Return the log level of an event."""
     return SEVERITIES.get(event.type, logging.DEBUG)
 
 
@@ -390,7 +390,7 @@ class EventLogger(Observer):
     async def on_pipeline_error(
         self, state: Any, context: Any, meta: ObserverMeta, error: Exception
     ) -> None:
-        """Log why a run failed, unless the log already has that error."""
+        """Log the failure of a run, unless the log already has its error."""
         run = self._runs.get_or_begin(run_id_of(meta))
         reason = safe_str(error)
         hides_step_errors = self._min_severity > logging.INFO

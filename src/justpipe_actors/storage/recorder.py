@@ -47,7 +47,7 @@ MAX_QUEUED_EVENTS = 1024
 """Maximum number of events in the queue's list, and in the columns made of it."""
 
 LONG_TEXT = 500
-"""Characters from which the length of a text counts."""
+"""Shorter text payloads do not count in the size of the queue."""
 
 _logger = logging.getLogger("justpipe_actors.persistence")
 
@@ -201,7 +201,7 @@ class Recorder:
     queue: EventQueue
     """Events that the writer has not taken."""
     flush_every: int
-    """Events that wait when the writer is told to flush."""
+    """Number of waiting events at which the writer is asked to flush."""
     redaction: Redaction | None = None
     """Rewrites events before they are stored."""
     fingerprint: str | None = None
@@ -259,7 +259,7 @@ class Recorder:
     # -- from the run
 
     def begin(self, wake: Wake) -> None:
-        """Record the begin of the run and how to call into its event loop."""
+        """Record the beginning of the run, and how to call into its event loop."""
         self._wake = wake
         self.queue.tokens_are_unchanged = not self.is_hooked and self.redaction is None
         self.record = initial_record(
@@ -338,7 +338,7 @@ class Recorder:
         return self.queue.queued_bytes >= MAX_QUEUED_BYTES and not self.is_given_up
 
     async def finish(self, end: PipelineEndData) -> None:
-        """Record how the run ended, and wait until that is stored or a timeout ends."""
+        """Record the end of the run, and wait until it is stored or a timeout ends."""
         if self.record is None:
             return
         self.end_record = final_record(

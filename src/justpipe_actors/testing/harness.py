@@ -52,7 +52,7 @@ class Replacements:
     """Replacement functions for a pipe and its sub-pipelines."""
 
     functions: Mapping[tuple[Role, str], Callable[..., Any]]
-    """By role and place."""
+    """The functions by role and place."""
     persist: bool = False
     """Whether the pipes may write into their stores."""
     inline: bool = False
@@ -81,7 +81,7 @@ def apply_replacements(
 
 @attrs.define
 class _Copier:
-    """Copies every pipe once per set of replacements: a pipe may contain itself."""
+    """Copies a pipe once per set of replacements, because it may contain itself."""
 
     unchanged: dict[int, Pipe[Any, Any]] = attrs.field(factory=dict)
 
@@ -382,7 +382,7 @@ class TestPipe(Generic[StateT, ContextT]):
         Args:
             state: the state.
             context: the context.
-            answers: what its questions are answered, by key, by step and key as
+            answers: the answers to its questions, by key, by step and key as
                 ``step:key``, or by id; a function gets the ASK event's payload.
             **options: as for ``Pipe.run``: ``start``, ``timeout``, ``queue_size``.
 
