@@ -155,6 +155,19 @@ async def test_invalid_settings_are_refused_at_once() -> None:
     await run.aclose()
 
 
+async def test_what_has_no_events_is_refused_with_the_remedy() -> None:
+    """Examples are a pipe, and a ``submit`` without ``await``."""
+    pipe = waiting()
+    wrong: Any = pipe
+
+    with pytest.raises(TypeError, match=r"not Pipe: pass pipe\.run\(state\)"):
+        event_stream(wrong)
+    async with Supervisor(pipe) as supervisor:
+        wrong = supervisor.submit(pipe, {})
+        with pytest.raises(TypeError, match=r"await Supervisor\.submit\(\) first"):
+            event_stream(wrong)
+
+
 async def test_an_error_before_the_first_event_is_raised_to_the_caller() -> None:
     """A closed supervisor refuses before anything is sent."""
     pipe: Pipe[Any, Any] = Pipe(dict, name="broken")

@@ -25,6 +25,7 @@ from collections.abc import (
     MutableMapping,
 )
 from functools import lru_cache
+from types import CoroutineType
 from typing import Any, Literal, cast, get_args
 
 import anyio
@@ -88,10 +89,12 @@ def event_stream(
             other value as JSON.
 
     Raises:
+        TypeError: the source has no events, such as a pipe or a coroutine.
         ValueError: ``on_disconnect`` is neither of the two, ``ping`` is not positive,
             ``after`` is no number, or a run is to be detached that ends with its
             consumer.
     """
+    _check_source(source)
     if on_disconnect not in get_args(OnDisconnect):
         msg = f"on_disconnect must be 'cancel' or 'detach', not {on_disconnect!r}."
         raise ValueError(msg)
@@ -113,6 +116,17 @@ def event_stream(
         ping=ping,
         map_event=map,
     )
+
+
+def _check_source(source: object) -> None:
+    if hasattr(source, "__aiter__"):
+        return
+    remedy = "pass pipe.run(state), or what supervisor.listen(run_id) returns"
+    if isinstance(source, CoroutineType):
+        source.close()  # else Python warns of it, too
+        remedy = f"await {source.__qualname__}() first, and pass what it returns"
+    msg = f"event_stream() takes a run, not {type(source).__name__}: {remedy}."
+    raise TypeError(msg)
 
 
 class EventStream:
