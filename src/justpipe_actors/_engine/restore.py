@@ -208,7 +208,8 @@ def restore(journal: RunJournal) -> None:
         if saved.waits or saved.asked or saved.results or saved.keys_of:
             waits = waits_of(run_state)
             waits.records.restore(saved)
-            waits.reopen(fail_between)
+            if not run_state.halted:  # else they were withdrawn, and wait for a retry
+                waits.reopen(fail_between)
         if saved.resumed_step is not None:
             _resume(journal, saved.resumed_step)
         for message in messages:
