@@ -22,6 +22,7 @@ from .._plan.state_copies import Copier
 from .._plan.state_merge import Replaced
 from .._plan.state_parts import ATOMS, has_parts, parts_of, same, shape_of, snapshot_of
 from .._util.lazy_classes import define
+from .._util.user_objects import call_or
 from ..merge import MISSING
 
 
@@ -99,17 +100,19 @@ class BackupMaker:
         state_merge.assign(self.state, before)
 
     def _pickled(self) -> bytes | None:
+        """Return the pickled state; None, now and later, if its classes do not allow it."""
         if not self.can_pickle:
             return None
-        try:
-            buffer = io.BytesIO()
-            pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-            pickler.dispatch_table = self._reducers
-            pickler.dump(self._own_parts())
-            return buffer.getvalue()
-        except Exception:  # noqa: BLE001 - a user's class cannot be pickled
-            self.can_pickle = False
-            return None
+        pickled = call_or(None, self._pickle)
+        self.can_pickle = pickled is not None
+        return pickled
+
+    def _pickle(self) -> bytes:
+        buffer = io.BytesIO()
+        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+        pickler.dispatch_table = self._reducers
+        pickler.dump(self._own_parts())
+        return buffer.getvalue()
 
     def _own_parts(self) -> Any:
         """Return the parts to back up; for a state without parts, the whole state."""

@@ -31,3 +31,4 @@ if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .drain import DrainReport as DrainReport
     from .durable_runs import DurableRuns as DurableRuns
     from .durable_stream import DurableStream as DurableStream
+    from .listening import new_listening as new_listening

@@ -339,9 +339,7 @@ class SupervisorCore:
     def listening(self) -> Listening:
         """Return the listeners of this supervisor, created on first use."""
         if self._listening is None:
-            from .listening import new_listening  # noqa: PLC0415 - for listeners only
-
-            self._listening = new_listening(
+            self._listening = _supervisor.new_listening(
                 self.require_open(), self.catalog, self.durable
             )
         return self._listening
