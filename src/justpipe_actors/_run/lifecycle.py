@@ -166,8 +166,8 @@ def _drop_references(run: Run) -> None:
     run.run_state.variables = NO_VARIABLES
     if run.resources is not None:  # the actor system, if it was needed, is private
         run.resources.release()
-        system: ActorSystem | None = run.run_state.system
-        if system is not None:
+        system = run.run_state.system  # None if the run never had a message
+        if system is not None:  # pyright: ignore[reportUnnecessaryComparison]
             system.release()
 
 
