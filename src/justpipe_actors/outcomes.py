@@ -68,7 +68,7 @@ class QueueMetrics:
 
 @dataclass(frozen=True)
 class TaskMetrics:
-    """The activations of a run."""
+    """The units of work of a run: invocations, child runs and barrier timers."""
 
     started: int
     """Invocations, map workers, child runs and barrier timers started."""
@@ -129,12 +129,12 @@ class MapMetrics:
 
 @dataclass(frozen=True)
 class RuntimeMetrics:
-    """Figures of one run: its buffer, activations, steps, joins and maps."""
+    """Figures of one run: its buffer, units of work, steps, joins and maps."""
 
     queue: QueueMetrics
     """Figures of the event buffer."""
     tasks: TaskMetrics
-    """Counts of activations."""
+    """Counts of units of work."""
     step_latency: dict[str, StepTiming]
     """Durations by step."""
     barriers: dict[str, BarrierMetrics]

@@ -1,7 +1,7 @@
 """``Supervisor``: runs many pipelines with shared actors, services and resources.
 
 While a supervisor is open, every plain ``pipe.run(...)`` in the same loop is one of its
-runs.  The runs of a pipe share its actors.  Each activation has its own scope, token
+runs.  The runs of a pipe share its actors.  Each invocation has its own scope, token
 and context variables, so a failure or cancellation of one run does not affect others.
 
 When the block is left, runs may finish within ``grace`` seconds and are then cancelled.

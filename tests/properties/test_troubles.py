@@ -35,7 +35,7 @@ async def run_failure_story(
         "waves": run_state.waves,
         "timers": run_state.timers,
         "fans": run_state.maps,
-        "activations": run_state.active_invocations,
+        "invocations": run_state.active_invocations,
     }
     return events, {name: book for name, book in held.items() if book}
 

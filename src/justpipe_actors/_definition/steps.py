@@ -35,7 +35,7 @@ class StepSettings:
     retries: Any = 0
     """A count, or tenacity's options."""
     concurrency: Any = None
-    """Maximum number of activations at once; None sets no limit."""
+    """Maximum number of invocations at once; None sets no limit."""
     breaks: Mapping[str, tuple[type[Exception], ...]] = attrs.field(factory=dict)
     """Errors that mean that a resource is broken, by the parameter that receives it."""
     placement: str | AnyPlacement | None = None

@@ -186,7 +186,7 @@ class Inbox:
 
 
 SHOWN = 20
-"""Activations and messages of one actor that statistics name."""
+"""Maximum number of invocations and messages of one actor that statistics name."""
 
 _NO_WAITERS: list[Wakeup] = []
 """Shared empty list for actors that had no slot waiter yet; it stays empty."""
@@ -201,9 +201,9 @@ class ActorStatistics:
     depth: int
     """Number of messages in the inbox."""
     busy: int
-    """Number of activations at work."""
+    """Number of invocations at work."""
     returning: int
-    """Activations that wait to have their slot back."""
+    """Invocations that wait to have their slot back."""
     runs: int
     """Number of runs that have waiting messages."""
     oldest: float
@@ -213,9 +213,9 @@ class ActorStatistics:
     fingerprint: str = ""
     """The version of that pipe: its hash."""
     slots: int | None = None
-    """Activations that may be at work at once; None is no limit."""
+    """Invocations that may be at work at once; None is no limit."""
     holders: tuple[tuple[str, float], ...] = ()
-    """Activations at work: run and seconds, the longest first, at most ``SHOWN``."""
+    """Invocations at work: run and seconds, the longest first, at most ``SHOWN``."""
     queue: tuple[tuple[str, float], ...] = ()
     """Next messages: run and seconds waited, in order, at most ``SHOWN``."""
 
@@ -235,7 +235,7 @@ class Actor:
     is_queued: bool = attrs.field(default=False, init=False)
     """Whether the actor is in the dispatcher's queue."""
     busy: int = attrs.field(default=0, init=False)
-    """Number of slots in use: activations at work."""
+    """Number of slots in use: invocations at work."""
     _slot_waiters: list[Wakeup] = attrs.field(default=_NO_WAITERS, init=False)
 
     def put(self, message: Message) -> None:
@@ -274,7 +274,7 @@ class Actor:
         return message
 
     def release_slot(self) -> None:
-        """Release a slot, to the first activation that waits to have its slot back."""
+        """Release a slot, to the first invocation that waits to have its slot back."""
         self.busy -= 1
         if self._slot_waiters and self._has_slot:
             self.busy += 1
@@ -283,7 +283,7 @@ class Actor:
             self._enqueue()
 
     async def reacquire_slot(self) -> None:
-        """Wait for a slot; waiting activations come before messages in the inbox."""
+        """Wait for a slot; waiting invocations come before messages in the inbox."""
         if self._has_slot:
             self.busy += 1
             return

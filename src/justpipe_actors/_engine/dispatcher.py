@@ -100,7 +100,7 @@ class Dispatcher:
     new_loop_event: LoopEventFactory = anyio.Event
     """Makes the signals that dispatcher tasks wait for."""
     new_scope: Callable[[], anyio.CancelScope] = anyio.CancelScope
-    """Makes the cancel scopes that activations are interrupted by."""
+    """Makes the cancel scopes that invocations are interrupted by."""
     suppress_wakeup: bool = attrs.field(default=False, init=False)
     """Whether a dispatcher task is about to be free: then no other one is woken.
 

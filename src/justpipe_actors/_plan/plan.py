@@ -153,7 +153,7 @@ class Node:
     timeout: float | None = None
     """Seconds one invocation may take."""
     concurrency: int | None = None
-    """Most activations at once, over all runs of a supervisor."""
+    """Maximum number of invocations at once, over all runs of a supervisor."""
     placement: AnyPlacement | None = None
     """Placement of its function; None runs it on the event loop."""
 

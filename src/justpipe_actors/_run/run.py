@@ -259,7 +259,7 @@ class Run:
     is_working: bool = attrs.field(default=False, init=False)
     """Whether its steps may be at work."""
     cleanup_watch: anyio.CancelScope | None = attrs.field(default=None, init=False)
-    """Cancels the task that watches the clean-up for the run's own task."""
+    """Cancels the task that watches the cleanup for the run's own task."""
     end_requested: bool = attrs.field(default=False, init=False)
     """Whether its end was requested."""
     grace_period: GracePeriod | None = attrs.field(default=None, init=False)

@@ -109,7 +109,7 @@ def _end_serving(run: Run) -> None:
 
 
 def _watch_cleanup(run: Run) -> None:
-    """Watch the clean-up in another task: the run's own task is inside a step."""
+    """Watch the cleanup in another task: the run's own task is inside a step."""
     if run.loop.is_in_task():
         run.cleanup_watch = anyio.CancelScope()
         run.run_state.system.spawn(_wait_idle_within, run, run.cleanup_watch)

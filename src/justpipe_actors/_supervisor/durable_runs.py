@@ -457,9 +457,9 @@ class DurableRuns:
         self._take_up(stream, request, taken)
 
     async def _wait_cleaned_up(self, row: int) -> None:
-        """Wait until a run that was parked or lost here has ended its clean-up.
+        """Wait until a run that was parked or lost here has ended its cleanup.
 
-        An answer or a due time may make the run ready during the clean-up.  This worker
+        An answer or a due time may make the run ready during the cleanup.  This worker
         may also claim a run that it had under its former number, if it was declared
         dead.
         """

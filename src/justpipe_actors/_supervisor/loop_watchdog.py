@@ -88,7 +88,7 @@ class LoopWatchdog:
 
 
 def _blocking_step(frame: FrameType | None) -> dict[str, str]:
-    """Return the run, step and actor of the innermost activation on a stack."""
+    """Return the run, step and actor of the innermost invocation on a stack."""
     while frame is not None:
         invocation = frame.f_locals.get("invocation")
         if isinstance(invocation, Invocation):

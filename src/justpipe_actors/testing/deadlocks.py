@@ -138,7 +138,7 @@ class DeadlockDetector:
         """
         if self.report is None:
             self.report = describe_deadlock(now)
-        self.limit = max(self.limit, now + DAY)  # time for the clean-up that follows
+        self.limit = max(self.limit, now + DAY)  # time for the cleanup that follows
         if self.scope is None or self.scope.cancel_called:
             return False
         self.scope.cancel()

@@ -38,7 +38,7 @@ _new_id_option = click.option(
 @journal_option
 @json_option
 def cancel(run_id: str, reason: str, journal: str, *, is_json: bool) -> None:
-    """End a durable run in any process; its clean-up and hooks run.
+    """End a durable run in any process; its cleanup and hooks run.
 
     A run that no process has at work ends when the next one takes it up.
     """
