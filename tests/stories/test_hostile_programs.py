@@ -191,7 +191,7 @@ async def test_tasks_are_made_by_the_task_factory_of_the_program() -> None:
         loop.set_task_factory(None)
 
     assert end.status.value == "success"
-    assert len(made) == 3  # the keeper, the watch over services and one dispatcher task
+    assert len(made) == 3  # the owner task, the monitor of services, a dispatcher task
 
 
 @only_asyncio
@@ -391,11 +391,11 @@ async def test_a_supervisor_survives_the_cancellation_of_its_main_task(
     pipe.step("wait")(go.wait)
     async with Supervisor() as supervisor:
         run = await supervisor.submit(pipe, {})
-        (keeper,) = [
+        (owner,) = [
             t for t in asyncio.all_tasks() if "justpipe_actors run" in t.get_name()
         ]
         for _ in range(2):
-            keeper.cancel()
+            owner.cancel()
             await anyio.wait_all_tasks_blocked()
         go.set()
         ends = [await run.wait(), await supervisor.run(resting(), {}).wait()]

@@ -3,13 +3,14 @@
 ::
 
     the block ──── body                     outer cancellation arrives here,
-      └─ keeper, shielded                   and is relayed when the block is left
+      └─ owner task, shielded               and is relayed when the block is left
            ├─ resources                     opened on request, closed last
            ├─ services, each shielded       started in order, stopped in reverse
            └─ actors and runs               start after the services, and end before them
 
-The keeper is a separate task, so that resources and services outlive the cancellation
-of the block for as long as runs need them.
+The owner task is a separate task of the event loop.  So resources and services outlive
+the cancellation of the block for as long as runs need them, and the block may be left
+in another task than the one that entered it.
 """
 
 from __future__ import annotations
@@ -119,9 +120,8 @@ class SupervisorCore:
         keep: int = 0,
     ) -> None:
         self.catalog = Catalog()
-        """Its pipes."""
         self.children = Children(policy)
-        """Its services."""
+        """The services."""
         self._max_runs = max_runs
         self._blocked_after = blocked_after
         self.watchdog: LoopWatchdog | None = None
@@ -133,12 +133,12 @@ class SupervisorCore:
         self._keep = keep
         self._listening: Listening | None = None
         self.durable: DurableRuns | None = None
-        """Its durable runs; None without a journal."""
+        """The durable runs; None without a journal."""
         self._interrupt: BlockInterrupt | None = None
         self._owner_error: BaseException | None = None
         self._owner_ended = anyio.Event()
         self.active_runs: ActiveRuns | None = None
-        """Its runs; None before it is opened."""
+        """The runs at work; None before the supervisor is opened."""
         self._close_ambient: Callable[[], None] = lambda: None
         self._drained = _CrossLoopEvent()
         self._owner_started = anyio.Event()
