@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 _END: Any = object()
 
+# perf: reading a member of an enum takes 66 ns on Python 3.11, a global 1 (bench: map).
+_MAP_WORKER, _MAP = EventType.MAP_WORKER, NodeKind.MAP
+
 _logger = logging.getLogger("justpipe_actors")
 
 
@@ -184,11 +187,11 @@ def _plain_source(mapping: MapInvocation) -> Iterator[object] | None:
 
 def _start_worker(mapping: MapInvocation, item: object) -> None:
     invocation, index = mapping.invocation, mapping.item_count
-    isolated = invocation.isolated
+    run_state, isolated = invocation.run_state, invocation.isolated
     if isolated is not None and isolated.is_source_open:
         item = isolated.item_for_worker(item)
     label = f"{mapping.worker}[{index}]"
-    publisher = invocation.run_state.publisher
+    publisher = run_state.publisher
     if publisher.keeps_events:
         payload = {
             "index": index,
@@ -196,18 +199,14 @@ def _start_worker(mapping: MapInvocation, item: object) -> None:
             "target": mapping.worker,
             "owner": invocation.actor.node.name,
         }
-        publisher.publish(
-            EventType.MAP_WORKER, label, payload, NodeKind.MAP, mapping.ids
-        )
+        publisher.publish(_MAP_WORKER, label, payload, _MAP, mapping.ids)
     else:
-        publisher.count(EventType.MAP_WORKER)
-    mapping.item_count += 1
+        publisher.count(_MAP_WORKER)
+    mapping.item_count = index + 1
     mapping.in_flight += 1
-    routing.start_map_worker(
-        invocation.run_state, item, mapping, (*mapping.ids.scope, label)
-    )
-    if invocation.run_state.journal is not None:
-        invocation.run_state.journal.touch("f", invocation.message.id)
+    routing.start_map_worker(run_state, item, mapping, (*mapping.ids.scope, label))
+    if run_state.journal is not None:
+        run_state.journal.touch("f", invocation.message.id)
 
 
 async def _wait_below(mapping: MapInvocation, limit: int) -> None:
