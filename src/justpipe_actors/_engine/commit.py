@@ -45,7 +45,7 @@ from . import routing
 from .blocking import check_whole_call
 from .failure_reports import report_failure
 from .invocation import Invocation
-from .joins import Report
+from .joins import ARRIVED, Report
 from .messages import Start
 from .run_state import RunState, waits_of
 
@@ -61,7 +61,6 @@ _SIGNALS = (Suspend, Retry, Skip, Raise, Ask)
 # perf: reading a member of an enum takes 66 ns on Python 3.11, a global 1 (bench: chain).
 _STEP_END = EventType.STEP_END
 _SUCCESS = StepStatus.SUCCESS
-_ARRIVED = Report.ARRIVED
 
 
 def publish_step_end(invocation: Invocation) -> None:
@@ -152,7 +151,7 @@ def commit_result(invocation: Invocation, answer: StepResult) -> None:  # noqa: 
     """Publish an invocation's last event and put what follows from it."""
     if answer is PROCEED:  # perf: nearly every step; spares a match (bench: chain)
         publish_step_end(invocation)
-        _report(invocation, _ARRIVED)
+        _report(invocation, ARRIVED)
         return
     match answer:
         case Proceed():
@@ -260,7 +259,7 @@ def _report(invocation: Invocation, report: Report, chosen: str | None = None) -
     message, cause = invocation.message, invocation.ids.invocation
     # perf: ``wave_of`` opens a wave only for some map workers (bench: chain).
     wave = run_state.waves.get(message.wave) or run_state.wave_of(message)
-    if report is _ARRIVED and node.starts_successors_directly:
+    if report is ARRIVED and node.starts_successors_directly:
         routing.start_successors(run_state, wave, node, cause)
         return
     routing.report_to_successors(

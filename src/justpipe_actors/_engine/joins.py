@@ -52,6 +52,12 @@ class Decision(Enum):
     PRUNED = "pruned"
 
 
+# perf: reading a member of an enum takes 66 ns on Python 3.11, a global 1 (bench: fan).
+ARRIVED, PRUNED = Report.ARRIVED, Report.PRUNED
+_OPEN = Decision.OPEN
+_ALL, _ANY = BarrierType.ALL, BarrierType.ANY
+
+
 @define(eq=False, repr=False)
 class JoinGate:
     """The join of one step: it collects the reports of its parents in one wave."""
@@ -71,8 +77,8 @@ class JoinGate:
         """Note a report and return the decision if this one brought it about."""
         if parent not in self.reports:
             self.reports[parent] = report
-            self._has_arrived = self._has_arrived or report is Report.ARRIVED
-            self._has_pruned = self._has_pruned or report is Report.PRUNED
+            self._has_arrived = self._has_arrived or report is ARRIVED
+            self._has_pruned = self._has_pruned or report is PRUNED
         if self.decision is None:
             self.decision = self._decide()
             return self.decision
@@ -96,15 +102,15 @@ class JoinGate:
         return tuple(n for n in self.parents if self.reports.get(n) is Report.PRUNED)
 
     def _decide(self) -> Decision | None:
-        if self.join is BarrierType.ANY:
+        if self.join is _ANY:
             if self._has_arrived:
-                return Decision.OPEN
+                return _OPEN
         elif self._has_pruned:
             return Decision.PRUNED
         if len(self.reports) < len(self.parents):
             return None
-        if self.join is BarrierType.ALL and self._has_arrived:
-            return Decision.OPEN
+        if self.join is _ALL and self._has_arrived:
+            return _OPEN
         return Decision.PRUNED if self._has_pruned else Decision.ABSENT
 
 

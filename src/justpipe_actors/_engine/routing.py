@@ -23,7 +23,7 @@ from .._util.lazy_classes import define
 from ..events import EventType, NodeKind
 from ..outcomes import Diagnostic
 from ..specs import BarrierType
-from .joins import Decision, JoinGate, Report, StepEntry, Wave
+from .joins import ARRIVED, Decision, JoinGate, Report, StepEntry, Wave
 from .messages import Expire, Start
 from .run_state import BarrierTimer, RunState
 
@@ -367,13 +367,13 @@ def report_to_successors(
     """
     if run_state.halted:
         return
-    if report is Report.ARRIVED and node.starts_successors_directly:
+    if report is ARRIVED and node.starts_successors_directly:
         start_successors(run_state, wave, node, cause, item)
         return
     deliveries = _deliveries(run_state, wave, node, report, chosen)
     for delivery in deliveries:  # dead branches append to this list
         target = run_state.plan.nodes[delivery.target]
-        if delivery.report is Report.ARRIVED and not target.waits_for(delivery.source):
+        if delivery.report is ARRIVED and not target.waits_for(delivery.source):
             gets = item if delivery.source == node.name else NO_ITEM
             start_step(
                 run_state, delivery.target, delivery.wave, cause=cause, item=gets
@@ -391,7 +391,7 @@ def _deliveries(
 ) -> list[_ReportDelivery]:
     """Return a node's reports, except to the chosen route, which already has its own."""
     source, missed = node.name, report
-    if report is Report.ARRIVED:
+    if report is ARRIVED:
         missed = Report.ABSENT
     return [
         _ReportDelivery(
@@ -430,7 +430,7 @@ def _record_report(
         decision = gate.report(delivery.source, delivery.report)
         if first and gate.decision is None:
             arm_timer(run_state, wave, target, gate)
-        if delivery.report is Report.ARRIVED and gate.decision is Decision.ABSENT:
+        if delivery.report is ARRIVED and gate.decision is Decision.ABSENT:
             # The route was reported as not taken, and then a step named the target.
             _add_diagnostic(run_state, target.name, "unsatisfied", (delivery.source,))
         if decision is not None:
