@@ -25,7 +25,7 @@ _TRUTH = {"y": True, "yes": True, "n": False, "no": False}
 def parse_answer(text: str, form: Mapping[str, object]) -> Any:
     """Return the value of a text that was typed as an answer.
 
-    Text is JSON, and what is no JSON stands for itself.  ``yes`` and ``no`` answer a
+    The text is JSON, or else the answer itself.  ``yes`` and ``no`` answer a
     boolean question, and a question for text takes any text without quotes.
 
     Args:

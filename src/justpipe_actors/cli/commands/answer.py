@@ -21,7 +21,9 @@ from ..options import json_option
 @click.argument("ask", metavar="ASK")
 @click.argument("value", metavar="JSON")
 @click.option(
-    "--by", metavar="NAME", help="Who answers; the user's name when not given."
+    "--by",
+    metavar="NAME",
+    help="Name of the person or program that answers; the user's name by default.",
 )
 @journal_option
 @json_option
@@ -31,7 +33,7 @@ def command(
     """Answer a question of a durable run; the first answer wins.
 
     ASK is the question's id.  The id of a run is enough when one question of it is open.
-    JSON is the answer; what is no JSON is taken as a text, and yes or no answer a
+    JSON is the answer; any other text is a string, and yes or no answer a
     boolean question.
     """
     with opened(journal) as store:

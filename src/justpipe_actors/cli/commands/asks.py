@@ -32,7 +32,7 @@ from ..options import json_option
 def command(run_id: str | None, journal: str, *, is_json: bool) -> None:
     """List the open questions of durable runs, the oldest first.
 
-    RUN is the id of one run, or how it begins; without it, those of all runs are listed.
+    RUN is the id of one run, or its beginning; without it, those of all runs are listed.
     """
     with opened(journal) as store:
         name = None if run_id is None else find_stored(store, run_id).run_id

@@ -76,16 +76,18 @@ class CleanupOptions(Selection):
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="How many of each pipeline's newest runs stay, whatever they are.",
+    help="Number of the newest runs of each pipeline that are kept in any case.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @storage_option
 @json_option
 def command(**options: Any) -> None:
     """Delete stored runs: all but the newest of each pipeline, or some of those.
 
-    Runs that are running, waiting or stuck stay, and suspended ones unless --status names them.  What will go is shown first, and then you are asked.
+    Running, waiting and stuck runs are kept, and suspended ones unless --status names them.  The runs to delete are listed first, and then you are asked.
     """
     clean_up(CleanupOptions(**options))
 

@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Compare two stored runs: what RUN2 did more, less, slower or faster.
 
-    Each is an id, how one begins, or last; last~1 and last are the newest two.
+    Each is an id, the beginning of one, or last; last~1 and last are the newest two.
     """
     first, first_store = find_run(registry, run1_id)
     second, second_store = find_run(registry, run2_id)

@@ -80,12 +80,12 @@ def _actions(
     "actions",
     metavar="WORDS",
     callback=_actions,
-    help="What may be done, with commas between: cleanup, answer, cancel, redrive.",
+    help="Allowed actions, separated by commas: cleanup, answer, cancel, redrive.",
 )
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the token that requests need; one is made up if it is needed.",
+    help="A file with the token that requests need; by default it is generated if needed.",
 )
 @click.option(
     "--allowed-host",
@@ -107,7 +107,7 @@ def _actions(
 def command(**options: Any) -> None:
     """Show stored runs in a browser, until Ctrl-C.
 
-    Only this machine can read them unless --host says otherwise; then a token is needed.
+    Only this machine can read them, unless another --host is given; it needs a token.
     """
     run_dashboard(DashboardOptions(**options))
 

@@ -32,7 +32,7 @@ from ..reports import event_to_json, exported_run
     type=click.Choice(["json"]),
     default="json",
     show_default=True,
-    help="How to write it.",
+    help="Format of the file.",
 )
 @storage_option
 def command(
@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Write a stored run and all its events as JSON.
 
-    RUN_ID is an id, how one begins, or last (last~1 is the run before).
+    RUN_ID is an id, the beginning of one, or last (last~1 is the run before).
     """
     annotated, store = find_run(registry, run_id)
     document = export_of(annotated, store)

@@ -33,7 +33,7 @@ FORMATS_BY_SUFFIX = {
     "-f",
     "form",
     type=click.Choice(["mermaid", "svg", "json"]),
-    help="How to draw; json describes. By the file's name if left out, else mermaid.",
+    help="The format; json is the description. By default it follows the name of the file.",
 )
 @click.option(
     "--direction",

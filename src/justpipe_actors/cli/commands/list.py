@@ -58,7 +58,7 @@ class ListOptions(Selection):
     "--search",
     metavar="TEXT",
     default="",
-    help="Only runs whose error, step at fault or metadata have this text.",
+    help="Only runs with this text in the error, the step at fault or the metadata.",
 )
 @click.option(
     "--limit",
@@ -66,7 +66,7 @@ class ListOptions(Selection):
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number of runs.",
 )
 @click.option("--full", is_flag=True, help="Show ids whole.")
 @storage_option

@@ -197,12 +197,12 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
 @click.option(
     "--storage",
     metavar="PATH",
-    help="Store the run below this directory; says --persist, too.",
+    help="Store the run below this directory; implies --persist.",
 )
 @click.option(
     "--durable",
     is_flag=True,
-    help="Keep the run in a journal: when it is killed, the same command goes on with it.",
+    help="Keep the run in a journal: if it is killed, the same command continues it.",
 )
 @click.option("--run-id", metavar="ID", help="The durable run's id.")
 @journal_option
@@ -211,17 +211,17 @@ def _build_option(wanted: Any, text: str | None, option: str) -> Any:
     "--traceback",
     "show_traceback",
     is_flag=True,
-    help="Show the tracebacks of what failed.",
+    help="Show the tracebacks of failures.",
 )
 @style_options
 def command(**options: Any) -> int:
-    """Run a pipe and show what it does.
+    """Run a pipe and show its progress.
 
-    PIPE is path/to/file.py:pipe or package.module:pipe; the part behind the colon may be
+    PIPE is path/to/file.py:pipe or package.module:pipe; the part after the colon may be
     left out where there is only one.
 
     On a terminal every step has a line and every map a bar, and what the run streams
     goes above them.  Elsewhere every event is a line of JSON.  Ctrl-C asks the run to
-    end and waits until nothing of it is left; a durable run is only released.
+    end and waits for its cleanup; a durable run is only released.
     """
     return run_command(RunOptions(**options))

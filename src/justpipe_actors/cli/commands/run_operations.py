@@ -33,7 +33,7 @@ _new_id_option = click.option(
     metavar="TEXT",
     default="Cancelled",
     show_default=True,
-    help="What FINISH says.",
+    help="The reason in FINISH.",
 )
 @journal_option
 @json_option
@@ -59,7 +59,7 @@ def cancel(run_id: str, reason: str, journal: str, *, is_json: bool) -> None:
 @journal_option
 @json_option
 def resume(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> None:
-    """Begin a run behind the step that suspended RUN, with its state.
+    """Begin a run that continues RUN after the step that suspended it.
 
     The next process with its pipe and this journal takes it up.
     """
@@ -73,9 +73,9 @@ def resume(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> N
 @journal_option
 @json_option
 def retry(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> None:
-    """Begin a run that does again what failed in RUN, and only that.
+    """Begin a run that repeats only the failed work of RUN.
 
-    What had succeeded is not done again; idempotency keys stay the same.
+    Steps that have succeeded are not repeated; idempotency keys stay the same.
 
     The next process with its pipe and this journal takes it up.
     """
@@ -89,7 +89,7 @@ def retry(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> No
     "--at",
     type=click.IntRange(min=1),
     metavar="N",
-    help="The commit to go on from; the last one when not given.",
+    help="The commit to continue from; the last one by default.",
 )
 @_new_id_option
 @journal_option
@@ -97,7 +97,7 @@ def retry(run_id: str, new_id: str | None, journal: str, *, is_json: bool) -> No
 def fork(
     run_id: str, at: int | None, new_id: str | None, journal: str, *, is_json: bool
 ) -> None:
-    """Begin a run that goes on from a commit of RUN; 'show RUN --commits' lists them.
+    """Begin a run that continues from a commit of RUN; 'show RUN --commits' lists them.
 
     The next process with its pipe and this journal takes it up.
     """
@@ -110,7 +110,7 @@ def fork(
 @journal_option
 @json_option
 def redrive(run_id: str, journal: str, *, is_json: bool) -> None:
-    """Let a stuck run go on, after the cause was mended.
+    """Continue a stuck run, after its cause was fixed.
 
     The next process with its pipe and this journal takes it up.
     """

@@ -57,7 +57,7 @@ class RunsOptions:
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="At most so many.",
+    help="Maximum number of runs.",
 )
 @click.option(
     "--forget",

@@ -70,7 +70,7 @@ def command(
 ) -> None:
     """Show a stored run: its status, its steps and its failures.
 
-    RUN_ID is an id, how one begins, or last (last~1 is the run before).
+    RUN_ID is an id, the beginning of one, or last (last~1 is the run before).
     """
     if has_commits:
         show_commits(run_id, journal, is_json=is_json)

@@ -42,7 +42,7 @@ MAX_PIPELINES = 5
     type=click.IntRange(1, 3650),
     default=7,
     show_default=True,
-    help="How far to look back.",
+    help="Number of days to look back.",
 )
 @storage_option
 @json_option

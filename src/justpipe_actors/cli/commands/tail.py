@@ -51,9 +51,9 @@ def command(
     *,
     wait: bool,
 ) -> int:
-    """Watch a stored run until it ends: what has been of it, and what comes.
+    """Watch a stored run until it ends: its past and its new events.
 
-    RUN_ID is an id, how one begins, or last; left out, it is the newest run that is
+    RUN_ID is an id, the beginning of one, or last; left out, it is the newest run that is
     running.  Ctrl-C stops watching, not the run.
     """
     annotated, store = anyio.run(partial(_find_run, registry, run_id, wait=wait))

@@ -68,7 +68,7 @@ def command(
 ) -> None:
     """Draw when each step of a stored run began and ended.
 
-    RUN_ID is an id, how one begins, or last (last~1 is the run before).
+    RUN_ID is an id, the beginning of one, or last (last~1 is the run before).
     """
     annotated, store = find_run(registry, run_id)
     if items is None:
