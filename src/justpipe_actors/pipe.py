@@ -56,7 +56,6 @@ from .cancellation import CancellationToken
 from .errors import DefinitionError, RunningLoopError
 from .events import PERSIST_LIMIT
 from .failures import FailureClassificationConfig
-from .merge import Merge, MergeFunction
 from .middleware import tenacity_retry_middleware
 from .options import StepOptions
 from .placements.defaults import PlacementsByName
@@ -74,6 +73,7 @@ if TYPE_CHECKING:
     from ._plan.resource_injection import Breaks, Function
     from ._run import Overflow, RunRequest, RunStream
     from .abc import Placement, RunRecorder, StorageBackend
+    from .merge import Merge, MergeFunction
     from .storage.chunk_encoder import StatePolicy
     from .storage.persistence import Persistence, Storage
     from .visualization import GraphRenderer

@@ -16,14 +16,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from datetime import datetime, timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-Duration = float | timedelta
+Duration: TypeAlias = "float | timedelta"
 """A length of time; a number is seconds."""
 
 
@@ -131,6 +133,8 @@ async def sleep_until(moment: Duration | datetime, *, key: str = "sleep") -> Non
     """
     waiting = _waiting("sleep_until")
     _check_key("sleep_until", key)
+    from datetime import datetime  # noqa: PLC0415 - few programs have moments
+
     if not (isinstance(moment, datetime) or _is_duration(moment)):
         msg = (
             "sleep_until() takes an aware datetime, a timedelta or seconds, "
@@ -203,8 +207,11 @@ def _check_key(function: str, key: object) -> None:
 
 
 def _is_duration(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number or isinstance(value, timedelta)
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    from datetime import timedelta  # noqa: PLC0415 - few programs have one
+
+    return isinstance(value, timedelta)
 
 
 def _waiting(name: str) -> Waiting:

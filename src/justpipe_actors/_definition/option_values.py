@@ -7,20 +7,16 @@ configuration, the error names the step and the option.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from numbers import Real
 from typing import Any
 
+from .._util.arguments import is_real
 from ..errors import DefinitionError
 from ..options import OWN_OPTIONS
 from ..specs import BarrierType
 
 
 def _is_seconds(value: Any) -> bool:
-    if type(value) in {int, float}:
-        return bool(value >= 0)
-    # Includes numbers such as numpy's; a bool is one by inheritance only.
-    return type(value) is not bool and isinstance(value, Real) and bool(value >= 0)  # type: ignore[operator]
+    return is_real(value) and bool(value >= 0)
 
 
 def _is_seconds_or_none(value: object) -> bool:
@@ -28,6 +24,8 @@ def _is_seconds_or_none(value: object) -> bool:
 
 
 def _is_wait(value: object) -> bool:
+    from datetime import timedelta  # noqa: PLC0415 - few programs have one
+
     return _is_seconds(value) or isinstance(value, timedelta)
 
 

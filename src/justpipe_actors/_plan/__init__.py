@@ -9,6 +9,7 @@ from .._util.lazy_import import install_lazy_exports
 
 if TYPE_CHECKING or not install_lazy_exports(__name__):
     from .._util.forms import form_of as form_of
+    from . import lost_updates as lost_updates
     from .compiler import (
         PipeSettings as PipeSettings,
         PlanCache as PlanCache,

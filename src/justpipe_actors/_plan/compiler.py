@@ -25,7 +25,6 @@ from .._util.lazy_classes import define, frozen
 from ..abc import AnyPlacement, LocalPlacement, Placement, is_remote
 from ..events import NodeKind
 from ..failures import FailureClassificationConfig
-from ..merge import Merge, MergeFunction
 from ..specs import HookSpec, InjectionMetadata, InjectionSource, StepContext
 from . import graph
 from .placement_checks import placement_of
@@ -48,6 +47,7 @@ from .state_tries import with_state_per_try
 
 
 if TYPE_CHECKING:
+    from ..merge import Merge, MergeFunction
     from .merge_rules import Rule
 
 

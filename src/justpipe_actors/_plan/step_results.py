@@ -10,7 +10,6 @@ too, because programs for justpipe return the class.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from .. import _plan
@@ -21,6 +20,8 @@ from ..signals import Ask, Raise, Retry, Skip, Stop, Suspend, _Map, _Next, _Run
 
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from .._util.forms import Form
 
 
@@ -197,6 +198,12 @@ def _interpret_control_item(value: _Next | _Map | _Run) -> StepResult:
             return StartChildRun(value.pipe, value.state)
 
 
+def _seconds(timeout: float | timedelta) -> float:
+    from datetime import timedelta  # noqa: PLC0415 - few programs ask
+
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+
+
 def _interpret_ask(question: Ask) -> StepResult:
     timeout = question.timeout
     if question.form is None and timeout is None:
@@ -208,7 +215,7 @@ def _interpret_ask(question: Ask) -> StepResult:
             form,
             question.note,
             None if question.to is None else resolve_name(question.to),
-            timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
+            None if timeout is None else _seconds(timeout),
             None if question.on_timeout is None else resolve_name(question.on_timeout),
             question.key,
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from .. import _plan
 from .._definition.injection import type_text, without_annotation
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
@@ -35,7 +36,6 @@ from ..events import NodeKind
 from ..options import OWN_OPTIONS
 from ..specs import BarrierType, HookSpec, InjectionSource
 from . import graph, resource_injection
-from .lost_updates import find_lost_update
 from .placement_checks import placement_problems
 
 
@@ -470,7 +470,9 @@ def _warn_about_lost_updates(context: ValidationContext) -> None:
         if state is None:
             continue
         in_thread = worker.options.placement == "thread"
-        lost = find_lost_update(worker.func, state, in_thread=in_thread)
+        lost = _plan.lost_updates.find_lost_update(
+            worker.func, state, in_thread=in_thread
+        )
         if lost is not None:
             text = (
                 f"Worker '{worker.name}' of map '{step.name}' reads {lost.part}, lets "

@@ -23,7 +23,6 @@ from .._engine.run_state import RunState, enclosing_runs as enclosing_runs
 from .._plan.plan import Plan
 from .._publishing.event_buffer import EventBuffer
 from .._publishing.event_publisher import EventPublisher
-from .._publishing.kept_events import KeptEvents
 from .._supervision.resource_calls import awaited_resource
 from .._supervision.resource_pool import ResourcePool
 from .._util.lazy_classes import define, frozen
@@ -40,6 +39,7 @@ from ..outcomes import PipelineEndData, PipelineTerminalStatus
 if TYPE_CHECKING:
     from .._engine.invocation import Invocation
     from .._engine.run_journal import RunJournal
+    from .._publishing.kept_events import KeptEvents
     from ..abc import RunRecorder, StorageBackend
     from ..errors import RunReleased
 

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
+
+
+def is_real(value: object) -> bool:
+    """Tell whether a value is a real number; a bool is one by inheritance only."""
+    if type(value) in {int, float}:
+        return True
+    from numbers import Real  # noqa: PLC0415 - for numbers such as numpy's
+
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    if type(value) is int:
+        return True
+    from numbers import Integral  # noqa: PLC0415 - for numbers such as numpy's
+
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_seconds(
@@ -24,7 +40,7 @@ def check_seconds(
     if value is None and is_optional:
         return
     allowed = " or None" if is_optional else ""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_real(value):
         msg = f"{name} must be a number of seconds{allowed}, not {value!r}."
         raise TypeError(msg)
     is_nan = value != value  # only NaN differs from itself
@@ -52,7 +68,7 @@ def check_count(
     if value is None and is_optional:
         return
     allowed = " or None" if is_optional else ""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not _is_whole(value):
         msg = f"{name} must be a count{allowed}, not {value!r}."
         raise TypeError(msg)
     if minimum is not None and int(value) < minimum:

@@ -6,8 +6,11 @@ import math
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def safe_str(value: object, *, typed: bool = False, limit: int | None = None) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
 
-from .._util.lazy_classes import frozen
+from .._util.lazy_classes import dataclass, frozen
 from ..events import Event
 
 
@@ -35,7 +35,7 @@ def no_joins() -> tuple[WaitingJoin, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ObserverMeta:
     """The run that an observer is called for."""
 
