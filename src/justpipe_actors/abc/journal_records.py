@@ -291,6 +291,8 @@ class JournaledRun:
     """Ids of its open questions."""
     problem: str | None = None
     """Why it is stuck, or did not end well."""
+    resumed_by: str | None = None
+    """Id of the run that goes on for it, if it was suspended and then resumed."""
 
 
 @frozen(kw_only=True)

@@ -113,8 +113,11 @@ def find_stored(journal: Journal, text: str) -> RunRow:
 
 
 def run_to_json(run: JournaledRun) -> dict[str, Any]:
-    """Return a run as it is written for programs."""
-    return dict(to_plain(run))
+    """Return a run as it is written for programs; few have the run that goes on for it."""
+    document = dict(to_plain(run))
+    if run.resumed_by is None:
+        del document["resumed_by"]
+    return document
 
 
 def ask_to_json(ask: OpenAsk) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def journaled_runs(
     condition, values = _conditions(which)
     rows = connection.execute(
         "SELECT r.id, r.run_id, r.pipe, r.status, w.name, r.incarnation, r.created, "
-        "r.ended, r.wake_at, r.problem "
+        "r.ended, r.wake_at, r.problem, r.resumed_by "
         f"FROM runs r LEFT JOIN workers w ON w.id = r.worker WHERE {condition} "
         "ORDER BY r.created DESC, r.id DESC LIMIT ?",
         (*values, -1 if which.limit is None else which.limit),
@@ -97,6 +97,7 @@ def journaled_runs(
             wake_at=None if wake_at is None else moment(wake_at),
             asks=tuple(asks.get(run_id, ())),
             problem=problem,
+            resumed_by=resumed_by,
         )
         for (
             _id,
@@ -109,6 +110,7 @@ def journaled_runs(
             ended,
             wake_at,
             problem,
+            resumed_by,
         ) in rows
     ]
 

@@ -196,6 +196,11 @@ def test_a_resumed_run_shows_the_run_that_goes_on_for_it(
     assert "justpipe-actors resume" not in text
     assert main(["show", "next", "--json"]) == 0
     assert read(capsys)["copy_of"] == "r1"
+    assert main(["runs"]) == 0
+    assert "resumed as next" in capsys.readouterr().out
+    assert main(["runs", "--json"]) == 0
+    marks = {one["run_id"]: one.get("resumed_by") for one in read(capsys)}
+    assert marks == {"r1": "next", "next": None}
 
 
 def test_open_runs_are_not_offered_for_cleanup(

@@ -134,4 +134,6 @@ def _remarks(run: JournaledRun) -> str:
         parts.append(f"taken up {run.incarnation} times")
     if run.problem:
         parts.append(run.problem)
+    if run.resumed_by is not None:
+        parts.append(f"resumed as {run.resumed_by}")
     return "; ".join(parts)

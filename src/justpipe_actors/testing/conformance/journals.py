@@ -378,6 +378,8 @@ def a_suspended_run_is_resumed_once(journal: Journal) -> None:
     found = journal.find("r")
     assert found is not None
     assert found.resumed_by == "next"
+    shown = {run.run_id: run.resumed_by for run in journal.runs(RunFilter())}
+    assert shown == {"r": "next", "next": None}
 
 
 def runs_are_listed(journal: Journal) -> None:
