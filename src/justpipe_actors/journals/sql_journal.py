@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import cast
 
+import attrs
+
 from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.process_identity import is_process_alive
@@ -198,7 +200,8 @@ class SQLJournal:
             return Submitted(claim.run, is_new=True, claim=claim)
 
     def _insert(self, connection: sqlite3.Connection, new: NewRun) -> RunRow:
-        connection.execute(
+        created = self.now()
+        inserted = connection.execute(
             "INSERT INTO runs (run_id, pipe, fingerprint, status, input, created, "
             "forked_from, forked_at) VALUES (?, ?, ?, 'ready', ?, ?, ?, ?)",
             (
@@ -206,17 +209,26 @@ class SQLJournal:
                 new.pipe,
                 new.fingerprint,
                 new.input,
-                self.now(),
+                created,
                 new.forked_from,
                 new.forked_at,
             ),
         )
-        run = _find(connection, new.run_id)
-        assert run is not None
+        run = RunRow(
+            id=inserted.lastrowid or 0,
+            run_id=new.run_id,
+            pipe=new.pipe,
+            fingerprint=new.fingerprint,
+            status="ready",
+            input=new.input,
+            created=created,
+            forked_from=new.forked_from,
+            forked_at=new.forked_at,
+        )
         if new.delta is not None:
             connection.execute(
                 "INSERT INTO commits VALUES (?, 1, 'snapshot', ?, ?, ?)",
-                (run.id, self.now(), new.delta, new.state),
+                (run.id, created, new.delta, new.state),
             )
         return run
 
@@ -235,8 +247,14 @@ class SQLJournal:
             "problem = NULL, incarnation = incarnation + 1 WHERE id = ?",
             (worker, run.id),
         )
-        taken = _find(connection, run.run_id)
-        assert taken is not None
+        taken = attrs.evolve(
+            run,
+            status="running",
+            worker=worker,
+            wake_at=None,
+            problem=None,
+            incarnation=run.incarnation + 1,
+        )
         return Claim(taken, n, count_deaths(earlier))
 
     def claim(
