@@ -279,6 +279,64 @@ def test_no_root_of_several_gets_an_item() -> None:
     assert "'eat' has a parameter 'item' that nothing supplies" in found[0]
 
 
+def mapped(worker: Any, kind: Any = dict) -> Pipe[Any, Any]:
+    """Return a pipe with a map over a worker."""
+    pipe: Pipe[Any, Any] = Pipe(kind)
+    pipe.map("each", each="work")(lambda: [1])
+    pipe.step("work")(worker)
+    return pipe
+
+
+def _takes_a_row(row: dict[str, Any]) -> None: ...
+
+
+def _takes_a_plain_dict(row: dict) -> None: ...  # type: ignore[type-arg]
+
+
+def _takes_state_and_row(state: dict, row: dict) -> None: ...  # type: ignore[type-arg]
+
+
+@pytest.mark.parametrize("worker", [_takes_a_plain_dict, _takes_state_and_row])
+def test_a_worker_whose_item_goes_nowhere_is_warned_about(worker: Any) -> None:
+    """A parameter of the state's type receives the state, and not the item."""
+    with pytest.warns(PipelineValidationWarning) as caught:
+        mapped(worker).validate()
+    (warning,) = caught
+    text = str(warning.message)
+
+    assert warning.filename == __file__
+    assert text == (
+        "Worker 'work' of map 'each' gets no item: its parameter 'row' has the state's "
+        "type dict and receives the state. Leave out the annotation of the item, or name "
+        "the parameter state."
+    )
+
+
+class _Page:
+    """A state of the user's own."""
+
+
+def _takes_the_page(page: _Page) -> None: ...
+
+
+def _takes_the_state(state: dict) -> None: ...  # type: ignore[type-arg]
+
+
+@pytest.mark.parametrize(
+    ("worker", "kind"),
+    [
+        (_takes_a_row, dict),
+        (_takes_the_page, _Page),
+        (_takes_the_state, dict),
+        (lambda: None, dict),
+        pytest.param(lambda state, row: None, dict, id="untyped"),
+    ],
+)
+def test_a_worker_may_do_without_its_item(worker: Any, kind: Any) -> None:
+    """No warning comes where the author may have meant it."""
+    mapped(worker, kind).validate()
+
+
 def test_a_run_cannot_start_at_a_map_worker() -> None:
     """A worker that ``start=`` names would get no item."""
     pipe = build()

@@ -20,6 +20,7 @@ from .._definition.injection import type_text, without_annotation
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
+from .._util.await_chain import user_stacklevel
 from .._util.callables import is_streaming_function
 from .._util.lazy_classes import frozen
 from .._util.user_objects import type_hints_of
@@ -36,6 +37,7 @@ from ..events import NodeKind
 from ..options import OWN_OPTIONS
 from ..specs import BarrierType, HookSpec, InjectionSource
 from . import graph, resource_injection
+from .missing_items import missing_items
 from .placement_checks import placement_problems
 
 
@@ -196,7 +198,8 @@ def validate(context: ValidationContext) -> None:
         else:
             problems.append(finding)
     for problem in [*strict_only, *_warnings(context)]:
-        warnings.warn(str(problem), PipelineValidationWarning, stacklevel=3)
+        level = user_stacklevel()  # a run validates its pipe, too
+        warnings.warn(str(problem), PipelineValidationWarning, stacklevel=level)
     _warn_about_lost_updates(context)
     raise_problems(problems)
 
@@ -454,6 +457,7 @@ def _warnings(context: ValidationContext) -> Iterator[str]:
         yield from (str(problem) for problem, is_near in unknown if is_near)
     if context.start is None and len(context.roots) > 1 and not context.strict:
         yield f"Multiple root steps detected: {', '.join(sorted(context.roots))}."
+    yield from missing_items(context.steps)
 
 
 def _warn_about_lost_updates(context: ValidationContext) -> None:
