@@ -20,7 +20,6 @@ from .._definition.injection import type_text, without_annotation
 from .._definition.registry import Registry
 from .._definition.resources import ResourceDef
 from .._definition.steps import StepDef
-from .._util.await_chain import user_stacklevel
 from .._util.callables import is_streaming_function
 from .._util.lazy_classes import frozen
 from .._util.user_objects import type_hints_of
@@ -198,10 +197,16 @@ def validate(context: ValidationContext) -> None:
         else:
             problems.append(finding)
     for problem in [*strict_only, *_warnings(context)]:
-        level = user_stacklevel()  # a run validates its pipe, too
-        warnings.warn(str(problem), PipelineValidationWarning, stacklevel=level)
+        _warn(str(problem))
     _warn_about_lost_updates(context)
     raise_problems(problems)
+
+
+def _warn(text: str) -> None:
+    """Warn at the user's line, also when a run validates its pipe."""
+    from .._util.await_chain import user_stacklevel  # noqa: PLC0415 - for the warning only
+
+    warnings.warn(text, PipelineValidationWarning, stacklevel=user_stacklevel())
 
 
 def raise_problems(problems: list[DefinitionError]) -> None:
