@@ -148,22 +148,6 @@ class RuntimeMetrics:
     suspends: int
     """Number of SUSPEND events; a suspended run has at least one."""
 
-    @classmethod
-    def filled_by(
-        cls, convert: Callable[[], dict[str, Any]], *, tokens: int, suspends: int
-    ) -> RuntimeMetrics:
-        """Return metrics with two fields; the others are converted when one is first read.
-
-        perf: most runs end unread, and this takes a tenth of a short step (bench: small).
-
-        Args:
-            convert: returns the other fields by name.
-            tokens: number of TOKEN events.
-            suspends: number of SUSPEND events.
-        """
-        fields = {"tokens": tokens, "suspends": suspends, _CONVERT: convert}
-        return filled(cls, fields)
-
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
@@ -179,6 +163,22 @@ class RuntimeMetrics:
 
     def __getstate__(self) -> dict[str, Any]:
         return {one.name: getattr(self, one.name) for one in fields_of(self)}
+
+
+def metrics_read_later(
+    convert: Callable[[], dict[str, Any]], *, tokens: int, suspends: int
+) -> RuntimeMetrics:
+    """Return metrics with two fields; the others are converted when one is first read.
+
+    perf: most runs end unread, and this takes a tenth of a short step (bench: small).
+
+    Args:
+        convert: returns all fields by name.
+        tokens: number of TOKEN events.
+        suspends: number of SUSPEND events.
+    """
+    fields = {"tokens": tokens, "suspends": suspends, _CONVERT: convert}
+    return filled(RuntimeMetrics, fields)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ..outcomes import (
     RuntimeMetrics,
     StepTiming,
     TaskMetrics,
+    metrics_read_later,
 )
 
 
@@ -122,9 +123,9 @@ class RunMetrics:
     def report(self) -> RuntimeMetrics:
         """Return the metrics as FINISH reports them; the run counts nothing after that.
 
-        Most of them are converted when they are read (``RuntimeMetrics.filled_by``).
+        Most of them are converted when they are read (``metrics_read_later``).
         """
-        return RuntimeMetrics.filled_by(
+        return metrics_read_later(
             self._convert, tokens=self.tokens, suspends=self.suspends
         )
 
