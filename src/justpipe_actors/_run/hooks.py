@@ -84,7 +84,11 @@ def log_hook_failure(run: Run, name: str, kind: FailureKind, error: Exception) -
         type(error).__name__,
         escape_controls(error_text(error)),
         exc_info=shown,
-        extra={"run": run.run_state.run_id, "hook": name},
+        extra={
+            "run": run.run_state.run_id,
+            "hook": name,
+            "error_type": type(error).__name__,  # the command line shows it otherwise
+        },
     )
 
 
