@@ -49,9 +49,14 @@ def public_names() -> dict[str, Any]:
 
 
 def public_callables() -> dict[str, Callable[..., Any]]:
-    """Return each function and method once, by the first public name that it has."""
+    """Return each function and method once, by the first public name that it has.
+
+    Functions come before methods: the default of a field may be a function, and is an
+    attribute of its class until the class is completed, at its first use.
+    """
     found: dict[Callable[..., Any], str] = {}
-    for name, thing in public_names().items():
+    names = sorted(public_names().items(), key=lambda item: inspect.isclass(item[1]))
+    for name, thing in names:
         for called, function in callables_of(name, thing):
             if function.__module__.startswith(OWN) and not is_generated(function):
                 found.setdefault(function, called)
