@@ -49,7 +49,8 @@ async def spans(site: Site, request: Request) -> Response:
     limit = number(query, "limit", 5_000, 1, 50_000)
     name = _run_id(request)
     try:
-        return answer(await site.in_thread(lambda: site.find(name).spans(after, limit)))
+        # The rows of a long run take milliseconds to encode, so the thread does that, too.
+        return await site.in_thread(lambda: answer(site.find(name).spans(after, limit)))
     except NotFoundError:
         run_now = snapshot_of(site.supervisor, name)
         if run_now is None:
