@@ -37,7 +37,7 @@ def check_seconds(
         TypeError: it is no number.
         ValueError: it is negative, or NaN.
     """
-    if value is None and is_optional:
+    if is_optional and value is None:
         return
     allowed = " or None" if is_optional else ""
     if not is_real(value):
@@ -65,7 +65,7 @@ def check_count(
         TypeError: it is no whole number.
         ValueError: it is less than the minimum.
     """
-    if value is None and is_optional:
+    if is_optional and value is None:
         return
     allowed = " or None" if is_optional else ""
     if not _is_whole(value):
