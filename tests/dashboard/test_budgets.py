@@ -114,15 +114,15 @@ async def test_the_live_data_of_a_thousand_runs_takes_less_than_a_snapshot() -> 
 @pytest.mark.parametrize(
     ("page", "limit"),
     [
-        ("asks", 38_000),
-        ("compare", 70_000),
-        ("letters", 45_000),
-        ("live", 47_000),
-        ("pipeline", 60_000),
-        ("pipelines", 47_000),
-        ("run", 104_000),
-        ("runs", 56_000),
-        ("workers", 43_000),
+        ("asks", 41_000),
+        ("compare", 72_000),
+        ("letters", 47_000),
+        ("live", 50_000),
+        ("pipeline", 62_000),
+        ("pipelines", 50_000),
+        ("run", 106_000),
+        ("runs", 59_000),
+        ("workers", 45_000),
     ],
 )
 def test_a_page_loads_few_files(page: str, limit: int) -> None:

@@ -4,8 +4,7 @@ import { address } from "./api.js";
 import { moment } from "./format.js";
 import { watchConnection } from "./live.js";
 import { keep, recall } from "./memory.js";
-
-const openPalette = async () => (await import("./palette.js")).openPalette();
+import { openPalette } from "./palette.js";
 
 const PAGES = [
 	["runs", "Runs"],
