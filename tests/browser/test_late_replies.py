@@ -197,3 +197,23 @@ def test_what_is_streamed_before_the_stored_part_is_there_comes_after_it(
         shown = page.evaluate(program)
 
     assert shown == "abcd"
+
+
+def test_a_colour_chosen_before_the_runs_were_read_is_shown_then(
+    page: Page, failed: tuple[Path, str], watch: Watch
+) -> None:
+    """The colours of a pipeline's graph come from spans, which take a while."""
+    root, run_id = failed
+    with served(root) as site:
+        settled(page, f"{site.address}/runs/{run_id}")
+        pipeline = page.get_by_role("main").locator("a[href*='pipelines/']").first
+        address = pipeline.evaluate("link => link.href")
+        held = Held(page, lambda url: f"{run_id}/spans?" in url)
+
+        late = held.wait(lambda: page.goto(f"{address.split('?')[0]}?tab=graph"))
+        page.get_by_label("Colours").select_option("calls")
+        late.continue_()
+
+        note = page.get_by_text("The darker a step, the larger its number")
+        expect(note).to_be_visible()
+    assert watch.complaints == []

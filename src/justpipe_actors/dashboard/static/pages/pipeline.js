@@ -145,20 +145,22 @@ async function showGraph(place, hash) {
 	graph.pane.classList.add("tall");
 	const note = el("p", { class: "dim" });
 	const select = el("select", { "aria-label": "Colours", onchange: () => colour() }, HEATS.map(([name, label]) => el("option", { value: name }, label)));
-	put(place, el("div", { class: "bar-tools" }, select), graph.pane, note);
-	await graph.load();
-	const { runs } = await get("api/runs", { pipeline: hash, limit: HEAT_RUNS });
-	if (runs.length === 0) return;
-	const models = await Promise.all(runs.map(async (run) => new RunModel(await get(`api/runs/${run.run_id}/spans`, { limit: 50000 }))));
-	const heat = heatOf(models);
+	let runs = [];
+	let models = null; // a colour that is chosen before they are read is shown then
 
 	function colour() {
+		if (models === null) return;
 		const [name, , meaning] = HEATS.find(([one]) => one === select.value);
-		graph.heat(name === "status" ? null : heat[name], meaning);
+		graph.heat(name === "status" ? null : heatOf(models)[name], meaning);
 		if (name === "status") graph.show(models[0].statusAt(), runs[0].status !== "running");
 		put(note, name === "status" ? ["Coloured by its newest run, ", runLink(runs[0].run_id), "."] : `The darker a step, the larger its ${meaning} in the last ${counted(runs.length, "run")}.`);
 	}
 
+	put(place, el("div", { class: "bar-tools" }, select), graph.pane, note);
+	await graph.load();
+	({ runs } = await get("api/runs", { pipeline: hash, limit: HEAT_RUNS }));
+	if (runs.length === 0) return;
+	models = await Promise.all(runs.map(async (run) => new RunModel(await get(`api/runs/${run.run_id}/spans`, { limit: 50000 }))));
 	colour();
 }
 
