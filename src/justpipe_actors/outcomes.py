@@ -148,7 +148,7 @@ class RuntimeMetrics:
     suspends: int
     """Number of SUSPEND events; a suspended run has at least one."""
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # type checkers know the fields
 
         def __getattr__(self, name: str) -> Any:
             fields = self.__dict__

@@ -164,12 +164,12 @@ class ActorSystem:
             self._keep_idle(plan)
 
     def release(self) -> None:
-        """Drop what refers back to this system, which belonged to a run that has ended.
+        """Release the reference cycles of a system whose run has ended.
 
-        perf: else only the garbage collector could free it (bench: small).
+        perf: otherwise only the garbage collector could free the run (bench: small).
         """
         self.start = self.timers.spawn = self._dispatcher.spawn = refuse_task
-        self.is_owner_cancelled = bool
+        self.is_owner_cancelled = bool  # answers False
         self.variables = Context()
 
     def retire(self, plan: Plan) -> None:

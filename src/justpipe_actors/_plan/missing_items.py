@@ -17,7 +17,7 @@ from ..specs import InjectionSource
 
 
 def missing_items(steps: Mapping[str, StepDef]) -> Iterator[str]:
-    """Yield a warning for each worker whose item goes nowhere."""
+    """Yield a warning for each worker that does not receive its item."""
     for step in steps.values():
         worker = steps.get(step.each or "")
         parameter = None if worker is None else _suspect(worker)

@@ -248,7 +248,7 @@ class ResourcePool:
     # -- closing
 
     def release(self) -> None:
-        """Drop what refers back to this pool, whose owner has ended; see ``ActorSystem``."""
+        """Release the references to the owner, which has ended (``ActorSystem.release``)."""
         self.spawn = refuse_task
 
     def stop_opening(self) -> bool:
