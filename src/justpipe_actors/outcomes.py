@@ -127,8 +127,41 @@ class MapMetrics:
     """Most workers at once."""
 
 
+class _Instance:
+    """Has the instance dict that ``_ConvertedWhenRead`` hides."""
+
+
+_raw_fields: Callable[[object], dict[str, Any]] = vars(_Instance)["__dict__"].__get__
+_set_raw_fields = vars(_Instance)["__dict__"].__set__
+
+
+class _ConvertedWhenRead(_Instance):
+    """An object whose fields may be converted when one is first read.
+
+    Its ``__dict__`` converts too, since encoders of other libraries read fields there.
+    """
+
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        @property
+        def __dict__(self) -> dict[str, Any]:
+            fields = _raw_fields(self)
+            convert = fields.get(_CONVERT)
+            if convert is not None:
+                fields.update(convert())
+                fields.pop(_CONVERT, None)  # another thread may have done the same
+            return fields
+
+        def __getattr__(self, name: str) -> Any:
+            fields = self.__dict__
+            if name in fields:
+                return fields[name]
+            msg = f"'{type(self).__name__}' object has no attribute '{name}'"
+            raise AttributeError(msg)
+
+
 @dataclass(frozen=True)
-class RuntimeMetrics:
+class RuntimeMetrics(_ConvertedWhenRead):
     """Figures of one run: its buffer, units of work, steps, joins and maps."""
 
     queue: QueueMetrics
@@ -148,19 +181,6 @@ class RuntimeMetrics:
     suspends: int
     """Number of SUSPEND events; a suspended run has at least one."""
 
-    if not TYPE_CHECKING:  # type checkers know the fields
-
-        def __getattr__(self, name: str) -> Any:
-            fields = self.__dict__
-            convert = fields.get(_CONVERT)
-            if convert is not None:
-                fields.update(convert())
-                fields.pop(_CONVERT, None)  # another thread may have done the same
-            if name in fields:
-                return fields[name]
-            msg = f"'{type(self).__name__}' object has no attribute '{name}'"
-            raise AttributeError(msg)
-
     def __getstate__(self) -> dict[str, Any]:
         return {one.name: getattr(self, one.name) for one in fields_of(self)}
 
@@ -177,8 +197,11 @@ def metrics_read_later(
         tokens: number of TOKEN events.
         suspends: number of SUSPEND events.
     """
-    fields = {"tokens": tokens, "suspends": suspends, _CONVERT: convert}
-    return filled(RuntimeMetrics, fields)
+    metrics: RuntimeMetrics = new_instance(RuntimeMetrics)
+    _set_raw_fields(
+        metrics, {"tokens": tokens, "suspends": suspends, _CONVERT: convert}
+    )
+    return metrics
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,7 @@ ALL_METRICS = RuntimeMetrics(
         pytest.param(copy.deepcopy, id="copied deeply"),
         pytest.param(lambda found: pickle.loads(pickle.dumps(found)), id="pickled"),
         pytest.param(replace, id="replaced"),
+        pytest.param(lambda found: RuntimeMetrics(**vars(found)), id="taken apart"),
     ],
 )
 def test_the_metrics_of_a_run_are_complete_whatever_reads_them_first(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from justpipe_actors import Pipe
+from justpipe_actors._publishing.run_metrics import RunMetrics
 from justpipe_actors.codec import event_to_plain, to_plain
 from justpipe_actors.events import Event, EventType, NodeKind
 from justpipe_actors.meta import StepStatus
@@ -164,6 +165,18 @@ def test_finish_is_encoded_the_same_by_hand(count: int) -> None:
     assert json.loads(encode_end(end)) == to_plain(end)
     (event,) = stored([happened(1, EventType.FINISH, end)])
     assert event["payload"] == to_plain(end)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_end_of_a_child_run_is_stored_with_all_its_metrics(others: int) -> None:
+    """Wherever it is in a chunk, and if nobody has read its metrics before."""
+    counted = RunMetrics(peak_buffered=3, started=2, completed=2)
+    end = PipelineEndData(PipelineTerminalStatus.SUCCESS, 0.5, metrics=counted.report())
+    expected = to_plain(replace(end, metrics=counted.report()))
+    events = [happened(1, EventType.FINISH, end)]
+    events += [happened(2, EventType.TOKEN, "t")] * others
+
+    assert stored(events)[0]["payload"] == expected
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import attrs
 
 from ..codec import to_plain, to_text
 from ..events import EventType
-from ..outcomes import PipelineEndData, StepTiming
+from ..outcomes import PipelineEndData, RuntimeMetrics, StepTiming
 from ..records import EventChunk, StoredEvent
 from .chunk_format import encode_fields, encode_times, several_tries
 from .event_columns import EventColumns, encode_meta, has_only_text_keys, restore_value
@@ -316,8 +316,9 @@ def _encode_timing(timing: StepTiming) -> str:
 
 def _encode_object(value: Any) -> Any:
     """Convert the enums and dataclasses in FINISH's payload to plain data."""
-    if isinstance(value, PipelineEndData):
-        return value.__getstate__()  # without the exceptions, which are no data
+    if isinstance(value, PipelineEndData | RuntimeMetrics):
+        # Without the exceptions, which are no data, and with what is converted late.
+        return value.__getstate__()
     return value.value if isinstance(value, Enum) else vars(value)
 
 
