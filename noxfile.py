@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,9 @@ ASYNC_RULES = (
 
 IN_PARALLEL = ("-n", str(min(2, os.cpu_count() or 1)))
 """Two workers of pytest-xdist: with more the tests of processes and clocks disturb each other."""
+
+REPRODUCIBLE = {"PYTHONHASHSEED": "0"}
+"""The order of sets of strings; ``tests/conftest.py`` fixes the other random numbers."""
 
 SHARED = Path(".nox", "shared-all")
 """The environment of the sessions that need all extras and the tests' group.
@@ -234,7 +238,8 @@ def tests(session: nox.Session, kind: str) -> None:
         "bare": ("-m", "not slow and not soak"),
         "lowest": ("--quick", *OLD_ANYIO),
     }
-    session.run("pytest", *IN_PARALLEL, *options[kind], *session.posargs)
+    arguments = (*IN_PARALLEL, *options[kind], *session.posargs)
+    session.run("pytest", *arguments, env=REPRODUCIBLE)
     if kind == "bare":
         report_other_pythons(session)
 
@@ -245,7 +250,8 @@ def pythons(session: nox.Session) -> None:
     report_other_pythons(session)
     for version in filter(is_installed, OTHER_PYTHONS):
         pytest = (install_shared(session, version), "-m", "pytest")
-        session.run(*pytest, *IN_PARALLEL, "--quick", *session.posargs, external=True)
+        arguments = (*IN_PARALLEL, "--quick", *session.posargs)
+        session.run(*pytest, *arguments, external=True, env=REPRODUCIBLE)
 
 
 @nox.session(venv_backend="none")
@@ -417,6 +423,31 @@ def soak(session: nox.Session) -> None:
     pytest = (install_shared(session), "-m", "pytest")
     options = ("-m", "soak", "--timeout=3600", *session.posargs)
     session.run(*pytest, *options, external=True)
+
+
+@nox.session(venv_backend="none")
+def search(session: nox.Session) -> None:
+    """Look for failures with random examples and schedules, other ones in each round.
+
+    Round 1 runs all tests, each later one the property tests.  Takes the number of
+    rounds, and arguments for pytest: ``nox -s search -- 3 tests/properties``.
+    """
+    rounds, *arguments = session.posargs or ("10",)
+    pytest = (install_shared(session), "-m", "pytest", *IN_PARALLEL)
+    options = ("--hypothesis-profile=search", "--timeout=1200")
+    properties = ("-m", "hypothesis and not soak and not ray")
+    failed = []
+    for number in range(int(rounds)):
+        seed = str(secrets.randbelow(2**32))
+        which = (f"--hypothesis-seed={seed}", *(properties if number else ()))
+        command = (*pytest, *options, *which, *arguments)
+        try:
+            session.run(*command, external=True, env={"PYTHONHASHSEED": seed})
+        except CommandFailed:  # the other rounds may find other failures
+            failed.append(seed)
+    if failed:
+        message = "run pytest with --hypothesis-profile=search --hypothesis-seed=N"
+        session.error(f"{message}, PYTHONHASHSEED=N for N in {', '.join(failed)}")
 
 
 @nox.session(venv_backend="none")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import signal
 from collections.abc import Callable
 from inspect import iscoroutinefunction
@@ -26,8 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+import trio
 from justpipe_actors._engine import batch_stream
 
 from . import overdue
@@ -52,8 +54,23 @@ ENGINE = tuple(
 batch_stream.check_fold = True
 
 # A busy machine is slow without being wrong; a failure must be easy to send on.
-settings.register_profile("project", deadline=None, print_blob=True)
-settings.load_profile("project")
+# Each run has the same examples: a change is refused for what it breaks, and not for
+# what a random example finds in older code.  `nox -s search` has random examples.
+settings.register_profile(
+    "search",
+    deadline=None,
+    max_examples=1_000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "reproducible",
+    settings.get_profile("search"),
+    database=None,
+    derandomize=True,
+    max_examples=100,
+)
+settings.load_profile("reproducible")
 
 # In the background of a script Ctrl-C is ignored, and that is inherited: by pytest, and
 # by the programs that tests start.
@@ -122,6 +139,19 @@ def is_quick(item: pytest.Item) -> bool:
     backend = parameters.get("anyio_backend", parameters.get("loop_backend"))
     name = backend[0] if isinstance(backend, tuple) else backend
     return name != "trio" or any(folder in item.path.parents for folder in ENGINE)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let ``random`` and trio's scheduler begin at a place that belongs to the test.
+
+    trio takes runnable tasks in a random order.  With ``--hypothesis-seed`` the order is
+    another one.
+    """
+    seed = f"{item.config.getoption('--hypothesis-seed')} {item.nodeid}"
+    scheduler: Any = trio._core._run
+    random.seed(seed)
+    scheduler._r.seed(seed)
 
 
 @pytest.hookimpl(tryfirst=True)
