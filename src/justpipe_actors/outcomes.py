@@ -147,10 +147,12 @@ class _ConvertedWhenRead(_Instance):
         def __dict__(self) -> dict[str, Any]:
             fields = _raw_fields(self)
             convert = fields.get(_CONVERT)
-            if convert is not None:
-                fields.update(convert())
-                fields.pop(_CONVERT, None)  # another thread may have done the same
-            return fields
+            if convert is None:
+                return fields
+            converted = convert()  # in the order of the class, as encoders write them
+            given = {name: fields[name] for name in fields if name != _CONVERT}
+            _set_raw_fields(self, {**converted, **given})
+            return _raw_fields(self)
 
         def __getattr__(self, name: str) -> Any:
             fields = self.__dict__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
@@ -266,6 +266,19 @@ def test_the_metrics_of_a_run_are_complete_whatever_reads_them_first(
     assert found == ALL_METRICS
     assert repr(found) == repr(ALL_METRICS)
     assert asdict(found) == asdict(ALL_METRICS)
+
+
+def test_the_metrics_of_a_run_are_in_the_order_of_their_class() -> None:
+    """Encoders that write an object's instance dict write them in this order."""
+    assert [*vars(metrics_of_a_run())] == [one.name for one in fields(RuntimeMetrics)]
+
+
+def test_reading_metrics_keeps_a_field_that_was_set_before() -> None:
+    """A program that corrects a figure sees its own value, whenever others are read."""
+    found = metrics_of_a_run()
+    object.__setattr__(found, "tokens", 7)
+
+    assert found == replace(ALL_METRICS, tokens=7)
 
 
 def test_metrics_refuse_an_unknown_attribute() -> None:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import pprint
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,12 @@ def test_a_frozen_record_compares_prints_and_matches() -> None:
             assert (x, y) == (1, 2)
 
 
+def props_of(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that ``attrs.inspect`` gives of a class."""
+    props = attributes["__attrs_props__"]
+    return {name: getattr(props, name) for name in props.__slots__}
+
+
 @pytest.mark.parametrize("options", [{}, {"eq": False}, {"eq": False, "repr": False}])
 @pytest.mark.parametrize("decorator", ["define", "frozen"])
 def test_a_class_ends_as_attrs_makes_it(
@@ -81,6 +88,7 @@ def test_a_class_ends_as_attrs_makes_it(
         return {**vars(Record)}
 
     own, original = made_by(lazy_classes), made_by(attrs)
+    assert props_of(own) == props_of(original)
     assert own.keys() == original.keys()
     assert {name: type(value).__name__ for name, value in own.items()} == {
         name: type(value).__name__ for name, value in original.items()
@@ -106,6 +114,8 @@ def test_a_class_ends_as_dataclasses_make_it(options: dict[str, bool]) -> None:
         return {**vars(Record)}
 
     own, original = made_by(lazy_classes), made_by(dataclasses)
+    params = "__dataclass_params__"
+    assert repr(own[params]) == repr(original[params])
     assert own.keys() == original.keys()
     assert {name: type(value).__name__ for name, value in own.items()} == {
         name: type(value).__name__ for name, value in original.items()
@@ -235,6 +245,22 @@ def test_a_dataclass_behaves_as_one() -> None:
         setattr(Label(), "text", "x")  # noqa: B010
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(Label(), "other", "x")  # noqa: B010
+
+
+def test_pprint_breaks_a_record_into_lines() -> None:
+    """It asks the class whether its text was written by the decorator."""
+
+    @dataclass
+    class Shelf:
+        name: str
+        books: list[str]
+
+    shelf = Shelf("novels", ["Emma", "Middlemarch", "Persuasion"])
+
+    lines = pprint.pformat(shelf, width=40).splitlines()
+
+    assert [line.strip() for line in lines][-1] == "'Persuasion'])"
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize("record", [Point(1), Box(2), Label("a")])

@@ -66,7 +66,17 @@ _NAMES_OF_DATACLASSES = (
     "__dataclass_params__",
     "__match_args__",
 )
-_COMPARING = frozenset(("__eq__", "__ne__", "__hash__", "__repr__"))
+_COMPARING = frozenset(
+    (
+        "__eq__",
+        "__ne__",
+        "__hash__",
+        "__repr__",
+        # These two say which methods the class has; ``pprint`` reads the second.
+        "__attrs_props__",
+        "__dataclass_params__",
+    )
+)
 _WITHOUT_COMPARING: Options = {"eq": False, "repr": False}
 _KEPT = frozenset(("__dict__", "__weakref__", "__slots__", "__doc__"))
 _building = RLock()
@@ -145,8 +155,9 @@ class _Methods:
         owner, namespace = self._owner, vars(built)
         fields = get_annotations(owner)
         is_slotted = "__slots__" in namespace
+        kept = _KEPT | _COMPARING if self._waits_for_comparing() else _KEPT
         for name, value in namespace.items():
-            if name in _KEPT or (is_slotted and name in fields):
+            if name in kept or (is_slotted and name in fields):
                 continue
             if self._namespace.get(name, built) is not value:
                 _point_to_class(value, built, owner)
@@ -156,6 +167,10 @@ class _Methods:
             is_field = name in fields and not is_slotted
             if is_left or (is_field and name not in namespace):
                 delattr(owner, name)
+
+    def _waits_for_comparing(self) -> bool:
+        own = vars(self._owner)
+        return any(isinstance(own.get(name), _Placeholder) for name in _COMPARING)
 
     def _take_comparing(self, built: type) -> None:
         """Copy the methods that compare and print."""
