@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from justpipe_actors.dashboard.run_details import StoredRun
 from justpipe_actors.dashboard.server import create_app as old_create_app
 from justpipe_actors.dashboard.spans import EVENT_COLUMNS, SPAN_COLUMNS
 from justpipe_actors.events import EventType
+from justpipe_actors.storage import SQLiteBackend
 
 from .asgi import Client
 from .store import Store
@@ -90,6 +93,29 @@ async def test_a_failed_run_names_the_step_and_the_users_own_frames(
     assert own[0]["source"] == "raise OSError(msg)"
     assert run["status"] == "failed"
     assert run["is_live"] is False
+
+
+async def test_the_time_of_a_failure_counts_from_the_start_event(store: Store) -> None:
+    """As the timeline does; a run may have waited for its startup hooks before."""
+    run_id = await store.run(store.pipe(is_failing=True))
+    found = store.registry.resolve_run(run_id)
+    assert found is not None
+    one, reader = found
+    start = one.run.start_time - timedelta(hours=1)
+    events = [event.data for event in reader.get_events(run_id)]
+    backend = SQLiteBackend(store.root / one.pipeline_hash / "runs.db")
+    backend.delete_run(run_id)
+    backend.save_run(replace(one.run, start_time=start), events)
+    backend.close()
+    client = Client(create_app(store.registry))
+
+    run = (await client.get(f"/api/runs/{run_id}")).json()
+    spans = (await client.get(f"/api/runs/{run_id}/spans")).json()["spans"]
+
+    (failure,) = run["failures"]
+    place = SPAN_COLUMNS.index("end")
+    ends = {row[0]: row[place] for row in spans}
+    assert failure["at"] == pytest.approx(ends[failure["invocation_id"]], abs=1e-5)
 
 
 async def test_spans_are_rows_and_can_be_requested_after_an_event(

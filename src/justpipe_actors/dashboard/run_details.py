@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -15,7 +15,7 @@ import attrs
 from ..abc import StorageBackend
 from ..events import EventType
 from ..observability.spans import collect_spans
-from ..records import StoredEvent
+from ..records import EventHeader, StoredEvent
 from ..storage import states_of
 from ..storage.headers import parse_header
 from ..storage.registry import AnnotatedRun
@@ -134,8 +134,10 @@ class StoredRun:
 
     def failures(self) -> list[dict[str, Any]]:
         """Return every step that failed, by time; what only passes one on is left out."""
-        began = self.one.run.start_time.timestamp()
         events = self.store.get_events(self.run_id, EventType.STEP_ERROR)
+        if not events:
+            return []
+        began = self._began(headers_of(self.store, self.run_id, limit=1))
         shapes = [_failure(event, began) for event in events]
         inner = [str(shape["step"]) for shape in shapes]
         return [
@@ -144,14 +146,20 @@ class StoredRun:
             if not any(step.startswith(f"{shape['step']}:") for step in inner)
         ]
 
+    def _began(self, headers: Sequence[EventHeader]) -> float:
+        """Return the time of the first event, START, from which times count.
+
+        The run may have begun earlier and waited for its place or its startup hooks.
+        """
+        return headers[0].timestamp if headers else self.one.run.start_time.timestamp()
+
     # -- spans
 
     def spans(self, after: int = 0, limit: int = 5_000) -> dict[str, Any]:
         """Return the spans that changed after an event, as rows."""
         headers = headers_of(self.store, self.run_id)
         spans = collect_spans(headers)
-        start = self.one.run.start_time.timestamp()
-        begin = headers[0].timestamp if headers else start
+        begin = self._began(headers)
         if after:
             spans = [s for s in spans if max(s.first_seq or 0, s.last_seq or 0) > after]
         tries = tries_by_number(headers)

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -319,6 +321,25 @@ def test_a_timeline_has_every_worker(store: Store, command: Command) -> None:
 
     assert "count[0]" in out
     assert "count[1]" in out
+
+
+def test_a_timeline_counts_from_the_start_event(store: Store, command: Command) -> None:
+    """A run may have waited for its place, or for its startup hooks, before."""
+    run_id = store.record(runnable.counting, WORDS, "aa")
+    backend = SQLiteBackend(store.root / "aa" / "runs.db")
+    run, events = backend.get_run(run_id), backend.get_events(run_id)
+    assert run is not None
+    earlier = replace(run, start_time=run.start_time - timedelta(hours=1))
+    backend.delete_run(run_id)
+    backend.save_run(earlier, [event.data for event in events])
+
+    trace = json.loads(command("timeline", "last", "-f", "chrome")[1])
+
+    begin = events[0].timestamp.timestamp()
+    first = next(e for e in events if e.type_name == "step_start")
+    spans = [one for one in trace["traceEvents"] if one["ph"] == "X"]
+    waited = first.timestamp.timestamp() - begin
+    assert min(one["ts"] for one in spans) == pytest.approx(waited * 1e6, abs=10)
 
 
 def test_an_html_timeline_goes_to_a_file(
