@@ -93,6 +93,13 @@ def watch(context: BrowserContext) -> Generator[Watch]:
 
 
 @pytest.fixture
+def forgiving(watch: Watch) -> Watch:
+    """Let the browser complain about the requests that a test lets fail."""
+    watch.allowed = ("Failed to load resource",)
+    return watch
+
+
+@pytest.fixture
 def page(context: BrowserContext, watch: Watch) -> Page:
     """Open a page that is watched."""
     return slowed(context.new_page())

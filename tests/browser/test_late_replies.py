@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from .conftest import Watch
 from .pages import FAKE_STREAMS, settled, wait_quiet
+from .replies import Held, fail
 from .site import served
-
-
-FAILED = 503
-
-
-class Held:
-    """Requests of a page that are answered when the test says so."""
-
-    def __init__(self, page: Page, is_held: Callable[[str], bool]) -> None:
-        self._page = page
-        self._routes: list[Route] = []
-        page.route(is_held, self._hold)
-
-    def _hold(self, route: Route) -> None:
-        self._routes.append(route)
-
-    def wait(self, action: Callable[[], object]) -> Route:
-        """Do something that makes the page send a request, and return the request."""
-        action()
-        while not self._routes:
-            self._page.wait_for_timeout(10)  # playwright calls ``_hold`` meanwhile
-        return self._routes.pop()
-
-
-def fail(route: Route) -> None:
-    """Answer a request with an error."""
-    route.fulfill(status=FAILED, json={"detail": "The store is busy.", "code": "busy"})
-
-
-@pytest.fixture
-def forgiving(watch: Watch) -> Watch:
-    """Let the browser complain about the failed requests."""
-    watch.allowed = (f"status of {FAILED}",)
-    return watch
 
 
 @pytest.mark.usefixtures("forgiving")
@@ -79,8 +45,13 @@ def test_a_failed_filter_says_why(page: Page, typical: tuple[Path, str]) -> None
         fail(held.wait(lambda: field.fill("mastering")))
         wait_quiet(page)
 
-        expect(page.locator("tbody tr")).to_have_text(["The store is busy."])
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page.locator("tbody").get_by_role("alert")).to_have_text(
+            "The store is busy."
+        )
         expect(page.locator(".more")).to_be_empty()
+        fail(held.wait(page.get_by_role("button", name="Try again").click))
+        expect(page.locator("tbody").get_by_role("alert")).to_have_count(1)
         field.fill("connection")
         expect(page.locator("tbody tr").first).to_contain_text("connection reset")
 

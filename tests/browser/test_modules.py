@@ -212,6 +212,32 @@ def test_a_join_waits_from_its_first_to_its_last_parent(
     ]
 
 
+OBJECT_NAMES = ["constructor", "toString", "valueOf"]
+"""Names of what every object of JavaScript has."""
+
+
+@pytest.mark.parametrize("name", OBJECT_NAMES)
+def test_a_step_may_have_the_name_of_a_property(
+    page: Page, tmp_path: Path, name: str
+) -> None:
+    """It is no join, and it is added when a version has it first."""
+    row = ["a", name, "step", 0, 1, "done", 1, None, 1, 2, name, None]
+    with served(tmp_path) as site:
+        open_page(page, f"{site.address}/pipelines")
+        found = page.evaluate(
+            """async ([name, row]) => {
+              const m = await import(new URL("static/parts/model.js", document.baseURI));
+              const v = await import(new URL("static/parts/versions.js", document.baseURI));
+              const model = new m.RunModel({ t0: 0, next: 2, spans: [row] });
+              const nodes = JSON.parse(`{"${name}": {}}`);
+              return [model.joinOf(model.spans[0]), v.differencesOf({ nodes: {} }, { nodes })];
+            }""",
+            [name, row],
+        )
+
+    assert found == [None, {"added": [name], "removed": [], "changed": []}]
+
+
 PAIRS: list[tuple[Any, Any]] = [
     ({"a": 1}, {"a": 1}),
     ({"a": 1}, {"a": 2, "b": [1]}),

@@ -117,7 +117,7 @@ async def test_the_live_data_of_a_thousand_runs_takes_less_than_a_snapshot() -> 
         ("asks", 41_000),
         ("compare", 72_000),
         ("letters", 47_000),
-        ("live", 50_000),
+        ("live", 51_000),
         ("pipeline", 62_000),
         ("pipelines", 50_000),
         ("run", 106_000),

@@ -23,12 +23,12 @@ export function address(path, parameters = {}) {
 
 /** Ask for data. */
 export async function get(path, parameters = {}) {
-	return read(await fetch(address(path, parameters), { headers: { accept: "application/json" } }));
+	return read(await request(address(path, parameters), { headers: { accept: "application/json" } }));
 }
 
 /** Ask for text. */
 export async function getText(path, parameters = {}) {
-	const response = await fetch(address(path, parameters));
+	const response = await request(address(path, parameters));
 	if (!response.ok) return read(response);
 	return response.text();
 }
@@ -36,7 +36,16 @@ export async function getText(path, parameters = {}) {
 /** Do something; the header keeps other pages from doing it. */
 export async function post(path, body) {
 	const headers = { "content-type": "application/json", "x-justpipe": "1" };
-	return read(await fetch(address(path), { method: "POST", headers, body: JSON.stringify(body) }));
+	return read(await request(address(path), { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
+/** Send a request; browsers word it differently when no reply comes. */
+async function request(url, options) {
+	try {
+		return await fetch(url, options);
+	} catch {
+		throw new ApiError(0, { detail: "The server cannot be reached.", code: "unreachable" });
+	}
 }
 
 async function read(response) {

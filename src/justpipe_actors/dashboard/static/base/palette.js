@@ -34,11 +34,12 @@ export function openPalette() {
 		const text = field.value.trim();
 		const isShort = text.length < SHORTEST;
 		const answer = isShort ? get("api/runs", { limit: RECENT }).then((page) => page.runs) : get("api/runs/search", { q: text, limit: 12 });
-		const runs = await answer.catch(() => []);
+		const runs = await answer.catch((problem) => ({ problem }));
 		if (field.value.trim() !== text) return;
 		marked = 0;
-		put(list, runs.map(option));
-		note.textContent = isShort ? "The newest runs; type at least 3 characters to find others." : runs.length ? "" : `No run matches “${text}”.`;
+		put(list, runs.problem ? [] : runs.map(option));
+		if (runs.problem) note.textContent = runs.problem.message;
+		else note.textContent = isShort ? "The newest runs; type at least 3 characters to find others." : runs.length ? "" : `No run matches “${text}”.`;
 		mark();
 	}
 

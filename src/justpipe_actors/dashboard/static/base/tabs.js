@@ -1,4 +1,5 @@
 // Tabs: arrows move, numbers jump, the address remembers.
+import { problem } from "./attempt.js";
 import { button, el, put } from "./dom.js";
 import { isTyping } from "./frame.js";
 
@@ -35,15 +36,17 @@ export function tabs(list, label, chosen) {
 		});
 		if (!shown.has(tab.name)) {
 			shown.add(tab.name);
-			Promise.resolve(tab.show(panels[index])).catch((error) =>
-				put(panels[index], el("p", { class: "dim pad", role: "alert" }, error.message)),
-			);
+			fill(tab, panels[index]);
 		} else if (tab.again) tab.again();
 		if (remember) {
 			const url = new URL(location.href);
 			url.searchParams.set("tab", tab.name);
 			history.replaceState(null, "", url);
 		}
+	}
+
+	function fill(tab, panel) {
+		return Promise.resolve(tab.show(panel)).catch((error) => put(panel, el("p", { class: "pad" }, problem(error.message, () => fill(tab, panel)))));
 	}
 
 	function arrow(event, index) {

@@ -1,4 +1,5 @@
 // Messages that broke what performed them, the newest first.
+import { problem } from "../base/attempt.js";
 import { el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { count, moment } from "../base/format.js";
@@ -23,6 +24,7 @@ export async function show(main) {
 	);
 
 	let total = -1;
+	let known = -1; // the number of letters, as the stream said
 	let isAsking = false;
 
 	async function load() {
@@ -36,12 +38,19 @@ export async function show(main) {
 	await load();
 
 	/** Ask again when the number is another one, once at a time, so that no late reply is shown. */
-	async function look(data) {
-		if (isAsking || data.dead_letters === total) return;
+	async function look() {
+		if (isAsking || known === total) return;
 		isAsking = true;
-		await load().catch((error) => put(note, error.message));
+		const number = known;
+		const isLoaded = await load().then(() => true, (error) => put(note, problem(error.message, look)));
 		isAsking = false;
+		if (isLoaded && known !== number) look(); // there were more meanwhile
 	}
 
-	subscribe("live/stream", null, { live: look });
+	subscribe("live/stream", null, {
+		live: (data) => {
+			known = data.dead_letters;
+			look();
+		},
+	});
 }

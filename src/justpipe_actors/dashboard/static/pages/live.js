@@ -1,4 +1,5 @@
 // The state of a supervisor: runs at work, what each waits for, its line of code, the tree.
+import { attempt } from "../base/attempt.js";
 import { button, dim, el, icon, put } from "../base/dom.js";
 import { get, getText, post } from "../base/api.js";
 import { count, counted, duration, short } from "../base/format.js";
@@ -26,6 +27,7 @@ class LivePage {
 		this.tree = el("section", { class: "card supervised", "aria-label": "Supervision tree" });
 		this.runs = new Table(this.columns(), { label: "Open runs", class: "lines", key: (run) => run.run_id, empty: "No run is at work." });
 		this.note = el("p", { class: "dim" });
+		this.problem = el("div");
 		this.update = batched(() => this.draw());
 	}
 
@@ -33,6 +35,7 @@ class LivePage {
 		put(
 			this.main,
 			el("div", { class: "head" }, el("h1", {}, "Live ", this.state), el("div", { class: "actions" }, button("Dump", () => this.dump()))),
+			this.problem,
 			this.tiles,
 			el("div", { class: "cols" }, el("section", { class: "card", "aria-label": "Open runs" }, el("h2", {}, "Open runs"), this.runs.withChooser("live"), this.note), this.tree),
 		);
@@ -87,9 +90,7 @@ class LivePage {
 	}
 
 	async cancel(run) {
-		await post(`api/runs/${encodeURIComponent(run.run_id)}/cancel`, { reason: "Cancelled in the dashboard" }).catch((error) => {
-			this.note.textContent = error.message;
-		});
+		await attempt(this.problem, `Run ${short(run.run_id)} was not cancelled`, () => post(`api/runs/${encodeURIComponent(run.run_id)}/cancel`, { reason: "Cancelled in the dashboard" }));
 	}
 
 	drawTree() {
@@ -134,8 +135,10 @@ class LivePage {
 	}
 
 	async dump() {
-		const text = await getText("api/live/dump");
-		openDialog("Dump", el("p", {}, button("Copy", () => navigator.clipboard.writeText(text))), el("pre", { class: "scroll tall", tabindex: "0" }, text));
+		await attempt(this.problem, "The dump was not made", async () => {
+			const text = await getText("api/live/dump");
+			openDialog("Dump", el("p", {}, button("Copy", () => navigator.clipboard.writeText(text))), el("pre", { class: "scroll tall", tabindex: "0" }, text));
+		});
 	}
 }
 

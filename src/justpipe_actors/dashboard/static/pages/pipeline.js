@@ -1,4 +1,5 @@
 // One pipeline: its runs, its days, its failures, its graph and its versions.
+import { problem } from "../base/attempt.js";
 import { button, el, put, remark } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
 import { count, counted, duration, short } from "../base/format.js";
@@ -86,7 +87,7 @@ async function showStats(place, path, first) {
 	async function choose(days) {
 		const figures = await get(`${path}/figures`, { days }).catch((problem) => ({ problem }));
 		if (days !== range.value) return; // another range was chosen meanwhile
-		if (figures.problem) put(content, el("p", { class: "problem", role: "alert" }, figures.problem.message));
+		if (figures.problem) put(content, problem(figures.problem.message, () => choose(days)));
 		else draw(figures);
 	}
 

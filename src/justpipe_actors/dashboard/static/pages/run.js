@@ -1,4 +1,5 @@
 // One run: why it failed, its graph and steps, its time, events, text, states and figures.
+import { attempt, problem } from "../base/attempt.js";
 import { bar, button, dim, el, icon, put, remark } from "../base/dom.js";
 import { address, get, post } from "../base/api.js";
 import { count, duration, quantile, short } from "../base/format.js";
@@ -39,6 +40,7 @@ class RunPage {
 		this.head = el("div", { class: "run-head" });
 		this.failure = el("div");
 		this.hold = el("div");
+		this.problem = el("div"); // what failed on this page
 		this.timeline = new Timeline(model, (step) => this.pick(step));
 		this.graph = new Graph(run.pipeline_hash, run.fingerprint, (step) => this.pick(step));
 		this.replay = new Replay(model, (t) => this.at(t));
@@ -55,6 +57,7 @@ class RunPage {
 		put(
 			this.main,
 			this.head,
+			this.problem,
 			this.failure,
 			this.hold,
 			el(
@@ -83,9 +86,11 @@ class RunPage {
 
 	/** Mark when other processes took the run up. */
 	async loadRecoveries() {
-		const page = await get(`${this.path}/events`, { type: "recovered", step: "system", limit: 500, payload: "none" });
-		this.model.recoveries = page.events.map((event) => event.at - this.model.t0);
-		this.timeline.update();
+		await attempt(this.problem, "The times of the recoveries were not read", async () => {
+			const page = await get(`${this.path}/events`, { type: "recovered", step: "system", limit: 500, payload: "none" });
+			this.model.recoveries = page.events.map((event) => event.at - this.model.t0);
+			this.timeline.update();
+		});
 	}
 
 	// -- live
@@ -97,7 +102,7 @@ class RunPage {
 			joined: (after) => after > this.model.next && this.catchUp(),
 			events: (rows) => this.hear(rows),
 			end: (run) => this.end(run),
-			error: (problem) => put(this.hold, el("p", { class: "problem" }, problem.detail)),
+			error: (problem) => put(this.problem, el("p", { class: "problem", role: "alert" }, problem.detail)),
 		});
 		this.clock = setInterval(() => {
 			this.model.latest = Math.max(this.model.latest, Date.now() / 1000 - this.model.t0);
@@ -120,14 +125,25 @@ class RunPage {
 
 	/** Ask for what was missed between. */
 	async catchUp() {
-		this.model.merge(await get(`${this.path}/spans`, { after: this.model.next, limit: 50000 }));
-		this.update();
+		await attempt(this.problem, "New steps were not read", async () => {
+			this.model.merge(await get(`${this.path}/spans`, { after: this.model.next, limit: 50000 }));
+			this.update();
+		});
 	}
 
 	async end(run) {
 		clearInterval(this.clock);
 		this.run = run || endedRun(this.run, this.model.finish);
-		if (run) this.model.merge(await get(`${this.path}/spans`, { limit: 50000 }));
+		const read = async () => {
+			if (run) this.model.merge(await get(`${this.path}/spans`, { limit: 50000 }));
+			this.drawEnd();
+		};
+		const isRead = await attempt(this.problem, "The last steps were not read", read);
+		if (!isRead) this.drawEnd();
+		if (this.run.status === "abandoned") this.awaitRecovery();
+	}
+
+	drawEnd() {
 		this.model.isOver = true;
 		this.model.latest = Math.max(0, ...this.model.spans.map((span) => span.end ?? span.start));
 		announce(`The run ended: ${statusWord(this.run.status)}`);
@@ -135,7 +151,6 @@ class RunPage {
 		this.drawHead();
 		this.drawFailure();
 		this.draw();
-		if (this.run.status === "abandoned") this.awaitRecovery();
 	}
 
 	/** Hear from the supervisor at which line the run stands, and which runs hold its slots. */
@@ -219,13 +234,18 @@ class RunPage {
 	}
 
 	async comparePrevious() {
-		const page = await get("api/runs", { pipeline: this.run.pipeline_hash, status: "success", until: this.run.start_time, limit: 1 });
-		const before = page.runs[0];
-		location.assign(address("compare", before ? { a: before.run_id, b: this.run.run_id } : { b: this.run.run_id }));
+		await attempt(this.problem, "The previous run was not found", async () => {
+			const page = await get("api/runs", { pipeline: this.run.pipeline_hash, status: "success", until: this.run.start_time, limit: 1 });
+			const before = page.runs[0];
+			location.assign(address("compare", before ? { a: before.run_id, b: this.run.run_id } : { b: this.run.run_id }));
+		});
 	}
 
 	async exportJson() {
-		const events = await get(`${this.path}/events`);
+		await attempt(this.problem, "The run was not exported", async () => this.save(await get(`${this.path}/events`)));
+	}
+
+	save(events) {
 		const blob = new Blob([JSON.stringify({ run: this.run, events }, null, 1)], { type: "application/json" });
 		const link = el("a", { href: URL.createObjectURL(blob), download: `run-${this.run.run_id.slice(0, 12)}.json` });
 		link.click();
@@ -233,11 +253,7 @@ class RunPage {
 	}
 
 	async cancel() {
-		try {
-			await post(`${this.path}/cancel`, { reason: "Cancelled in the dashboard" });
-		} catch (error) {
-			put(this.hold, el("p", { class: "problem", role: "alert" }, error.message));
-		}
+		await attempt(this.problem, "The run was not cancelled", () => post(`${this.path}/cancel`, { reason: "Cancelled in the dashboard" }));
 	}
 
 	drawFailure() {
@@ -260,7 +276,7 @@ class RunPage {
 				this.graph.pick(this.step);
 				if (this.run.failures.length) this.graph.reveal(this.run.failures[0].step);
 			} catch (error) {
-				put(this.graph.pane, el("p", { class: "dim pad" }, error.message));
+				put(this.graph.pane, el("p", { class: "pad" }, problem(error.message, draw)));
 			}
 		};
 		if (nodes > MAX_NODES) put(this.graph.pane, el("p", { class: "pad" }, `This graph has more than ${MAX_NODES} steps. `, button("Draw it anyway", draw)));

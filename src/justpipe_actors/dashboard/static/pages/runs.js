@@ -1,4 +1,5 @@
 // Runs of all pipelines: one filter, chips, a histogram and a table; its state is its address.
+import { attempt, problem } from "../base/attempt.js";
 import { bar, button, chip, dim, el, put, remark } from "../base/dom.js";
 import { address, get } from "../base/api.js";
 import { count, counted, duration, firstLine, moment, quantile, short, zone } from "../base/format.js";
@@ -45,6 +46,7 @@ class RunsPage {
 		this.chips = el("div", { class: "chips", role: "group", "aria-label": "Status" });
 		this.chart = el("div", { class: "histogram" });
 		this.more = el("div", { class: "more" });
+		this.problem = el("div");
 		this.picked = el("div", { class: "picked", hidden: true });
 		this.filter = el("input", {
 			type: "search",
@@ -58,7 +60,7 @@ class RunsPage {
 				this.again();
 			}),
 		});
-		this.parts = [this.chart, this.chips, this.table.node, this.more, this.picked];
+		this.parts = [this.chart, this.chips, this.table.node, this.more, this.problem, this.picked];
 		this.content = el("div", {}, this.parts);
 		this.windows = el("div", { class: "segments", role: "group", "aria-label": "Window" });
 		this.drawWindows();
@@ -93,6 +95,7 @@ class RunsPage {
 		const query = (this.asked = this.query());
 		if (this.stop) this.stop(); // news of the filter before would be shown as those of this one
 		this.stop = null;
+		put(this.problem);
 		const page = await get("api/runs", query);
 		if (query !== this.asked) return; // another filter was chosen meanwhile
 		this.pages = [page];
@@ -116,7 +119,7 @@ class RunsPage {
 			if (query !== this.asked) return; // what was asked for since then is shown, or will be
 			this.pages = [{ runs: [], counts: this.pages[0].counts, next: null }];
 			put(this.more);
-			put(this.table.body, el("tr", {}, el("td", { colspan: this.table.shown.length, role: "alert" }, error.message)));
+			put(this.table.body, el("tr", {}, el("td", { colspan: this.table.shown.length }, problem(error.message, () => this.again()))));
 		}
 	}
 
@@ -135,10 +138,13 @@ class RunsPage {
 	async loadMore() {
 		const query = this.asked;
 		const last = this.pages.at(-1);
-		const page = await get("api/runs", { ...query, before: last.next });
-		if (query !== this.asked) return;
-		this.pages.push(page);
-		this.draw();
+		await attempt(this.problem, "More runs were not read", async () => {
+			const page = await get("api/runs", { ...query, before: last.next }).catch((error) => ({ error }));
+			if (query !== this.asked) return;
+			if (page.error) throw page.error;
+			this.pages.push(page);
+			this.draw();
+		});
 	}
 
 	// -- drawing

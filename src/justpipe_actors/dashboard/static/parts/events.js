@@ -1,4 +1,5 @@
 // The events of a run: tokens folded, searched on the server, payloads when one asks.
+import { attempt, problem } from "../base/attempt.js";
 import { button, chip, dim, el, put } from "../base/dom.js";
 import { get, getText } from "../base/api.js";
 import { count, counted, duration, sequence, size } from "../base/format.js";
@@ -61,7 +62,7 @@ export class Events {
 		const page = await get(this.path, query).catch((problem) => ({ problem }));
 		if (query !== this.asked) return; // other events were asked for meanwhile
 		if (page.problem) {
-			redraw(this.more, el("span", { class: "problem", role: "alert" }, page.problem.message), button("Try again", () => this.loadMore()));
+			redraw(this.more, problem(page.problem.message, () => this.loadMore()));
 			return;
 		}
 		this.body.append(...fold(page.events).map((group) => this.row(group)));
@@ -100,12 +101,13 @@ export class Events {
 	}
 
 	details(event) {
+		const place = el("span");
 		const all = event.is_cut
-			? button(`load all (${size(event.size)})`, () => this.loadAll(event, all), { class: "link" })
+			? button(`load all (${size(event.size)})`, () => attempt(place, "The payload was not read", () => this.loadAll(event, all)), { class: "link" })
 			: null;
 		const payload = event.is_cut ? el("pre", {}, `${event.payload}…`) : jsonTree(event.payload ?? null, { open: 2 });
-		const copy = button("copy payload", () => this.copy(event), { class: "link" });
-		return [payload, el("p", {}, copy, " ", all), event.meta ? el("div", {}, el("b", {}, "meta"), jsonTree(event.meta, { open: 2 })) : null, el("p", { class: "dim mono" }, `invocation ${event.invocation_id || "–"}, attempt ${event.attempt}`)].filter(Boolean);
+		const copy = button("copy payload", () => attempt(place, "The payload was not copied", () => this.copy(event)), { class: "link" });
+		return [payload, el("p", {}, copy, " ", all, " ", place), event.meta ? el("div", {}, el("b", {}, "meta"), jsonTree(event.meta, { open: 2 })) : null, el("p", { class: "dim mono" }, `invocation ${event.invocation_id || "–"}, attempt ${event.attempt}`)].filter(Boolean);
 	}
 
 	async loadAll(event, opener) {

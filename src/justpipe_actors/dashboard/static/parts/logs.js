@@ -1,4 +1,5 @@
 // The log records of a run: filtered by the server, and new ones as they come.
+import { problem } from "../base/attempt.js";
 import { button, el, put } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { duration } from "../base/format.js";
@@ -41,7 +42,7 @@ export class Logs {
 		const page = await get(`api/${this.path}`, query).catch((problem) => ({ problem }));
 		if (query !== this.asked) return; // other records were asked for meanwhile
 		if (page.problem) {
-			redraw(this.more, el("span", { class: "problem", role: "alert" }, page.problem.message), button("Try again", () => this.loadMore()));
+			redraw(this.more, problem(page.problem.message, () => this.loadMore()));
 			return;
 		}
 		const early = this.early;

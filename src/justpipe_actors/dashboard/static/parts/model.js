@@ -119,8 +119,8 @@ export class RunModel {
 
 	/** Return what a join waited for: { arrived, seconds }, the last parent last; null if it had no choice. */
 	joinOf(span) {
+		if (!Object.hasOwn(this.joins, span.step) || span.attempt > 1) return null;
 		const parents = this.joins[span.step];
-		if (!parents || span.attempt > 1) return null;
 		const round = this.before(span, span.step, -Infinity);
 		const arrived = parents.map((step) => this.before(span, step, round ? round.start : -Infinity)).filter(Boolean);
 		if (arrived.length < 2) return null;

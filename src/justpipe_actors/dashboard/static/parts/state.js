@@ -1,4 +1,5 @@
 // The state: what each step changed, and the whole of it after an event.
+import { attempt } from "../base/attempt.js";
 import { button, dim, el, put, remark } from "../base/dom.js";
 import { get } from "../base/api.js";
 import { counted, sequence, size } from "../base/format.js";
@@ -36,7 +37,9 @@ export async function showStates(place, run, model) {
 		whole.addEventListener("toggle", async () => {
 			if (!whole.open || whole.dataset.filled) return;
 			whole.dataset.filled = "1";
-			whole.append(jsonTree((await get(path, { at: state.seq })).state, { open: 2 }));
+			const content = el("div");
+			whole.append(content);
+			await attempt(content, "The state was not read", async () => content.after(jsonTree((await get(path, { at: state.seq })).state, { open: 2 })));
 		});
 		const changes = index === 0 ? null : get(path, { from: states[index - 1].seq, to: state.seq });
 		const difference = await Promise.resolve(changes).then((found) => found && diffList(found), (error) => remark(error.message));

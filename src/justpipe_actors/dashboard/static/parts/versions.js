@@ -19,9 +19,9 @@ export function differencesOf(before, after) {
 		return found;
 	};
 	return {
-		added: Object.keys(now).filter((name) => !(name in old)),
-		removed: Object.keys(old).filter((name) => !(name in now)),
-		changed: Object.keys(now).filter((name) => name in old).map((name) => [name, changes(name)]).filter(([, found]) => found.length),
+		added: Object.keys(now).filter((name) => !Object.hasOwn(old, name)),
+		removed: Object.keys(old).filter((name) => !Object.hasOwn(now, name)),
+		changed: Object.keys(now).filter((name) => Object.hasOwn(old, name)).map((name) => [name, changes(name)]).filter(([, found]) => found.length),
 	};
 }
 
