@@ -106,3 +106,74 @@ async def test_a_subs_timeout_limits_its_child(hosted_runs: int) -> None:
 
     assert (end.failed_step, end.error) == ("s", "Step 's' timed out after 5s")
     assert sorted(log) == sorted(["cleaned", "shutdown"] * max(hosted_runs, 1))
+
+
+# -- the log
+
+
+def nested(child: AnyPipe, levels: int) -> AnyPipe:
+    """Return a pipe with a child at the bottom of so many levels."""
+    for _ in range(levels):
+        pipe: AnyPipe = Pipe(dict)
+        pipe.sub("s", pipeline=child)(empty_state)
+        child = pipe
+    return child
+
+
+async def test_a_failure_in_nested_pipes_has_one_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is where the failure was; the record of each run around it says where that is."""
+    async with nested(failing_child(), 4).run({}) as run:
+        await run.wait()
+
+    first, *others = caplog.records
+    assert first.getMessage().startswith(
+        "Step 'x' failed with RemoteError: away\nState"
+    )
+    assert first.exc_info is not None
+    assert [one.getMessage() for one in others] == [
+        f"Step 's' failed with RemoteError: away (in {path}x)"
+        for path in ("s:", "s:s:", "s:s:s:", "s:s:s:s:")
+    ]
+    assert [one.exc_info for one in others] == [None] * 4
+    assert len({vars(one)["run"] for one in caplog.records}) == 5
+    assert vars(others[-1])["run"] == run.run_id
+
+
+async def test_the_log_names_the_item_of_a_pipe_that_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A map of a thousand files says nothing without it."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.map("files", each="s")(lambda: ["a.csv"])
+
+    def state_of(item: str) -> dict[str, str]:
+        return {"file": item}
+
+    pipe.sub("s", pipeline=failing_child())(state_of)
+    await run_pipe(nested(pipe, 1))
+
+    for record in caplog.records[1:3]:
+        assert "In s[0], for the item 'a.csv'" in record.getMessage()
+
+
+async def test_a_failed_hook_of_a_child_has_one_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The records of the pipes around it say that it was the startup."""
+    child: AnyPipe = Pipe(dict)
+    add_idle_steps(child, x=[])
+
+    @child.on_startup
+    async def connect() -> None:
+        raise RemoteError("away")
+
+    await run_pipe(nested(child, 2))
+
+    first, *others = caplog.records
+    assert first.exc_info is not None
+    assert [(one.getMessage(), one.exc_info) for one in others] == [
+        (f"Step 's' failed with RemoteError: away (in {path}startup)", None)
+        for path in ("s:", "s:s:")
+    ]

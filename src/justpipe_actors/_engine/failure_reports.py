@@ -21,6 +21,7 @@ from .._util.text import (
 )
 from .._util.user_errors import drop_engine_frames
 from .._util.user_objects import call_or
+from ..errors import AskTimeout
 from ..events import EventType, NodeKind
 from .failure_hints import add_hints
 from .invocation import Invocation
@@ -33,6 +34,9 @@ TRACEBACK_LIMIT = 4000
 STATE_LIMIT = 1000
 """Characters of the state the error log shows."""
 
+NO_STEP = "system"
+"""Stands for the step of a failure that no step of a child run had."""
+
 _logger = logging.getLogger("justpipe_actors.steps")
 
 
@@ -44,7 +48,7 @@ def report_failure(invocation: Invocation, error: Exception, step: str) -> None:
     if item is not None:
         call_or(None, _note_item, error, invocation.message.scope[-1], item)
     invocation.run_state.add_failure(error, step)
-    _log_failure(invocation, error)
+    _log_failure(invocation, error, step)
     _publish_step_error(invocation, error, item)
 
 
@@ -71,12 +75,19 @@ def _note_item(error: Exception, label: str, item: str) -> None:
     error.add_note(f"In {label}" + (f", for the item {item}" if item else ""))
 
 
-def _log_failure(invocation: Invocation, error: Exception) -> None:
-    """Log a failure, with the state if it may be shown."""
+def _log_failure(invocation: Invocation, error: Exception, step: str) -> None:
+    """Log a failure, with the state if it may be shown.
+
+    The failure of a step in a sub-pipeline was logged there, with its traceback and its
+    state, so each pipe around it only says where it was: ``(in sub:step)``.
+    """
     run_state = invocation.run_state
     kind = type(error).__name__
     text = escape_controls(error_text(error))
     message = f"Step '{invocation.node.name}' failed with {kind}: {text}"
+    is_in_child = step.partition(":")[2] not in ("", NO_STEP)
+    # A question between two steps that was not answered is no failure of an invocation.
+    is_logged = is_in_child and not isinstance(error, AskTimeout)
     extra = {
         "step_name": invocation.node.name,
         "error_type": kind,
@@ -89,16 +100,26 @@ def _log_failure(invocation: Invocation, error: Exception) -> None:
         "actor": f"{run_state.plan.name}/{invocation.node.name}",
         "attempt": invocation.ids.attempt,
     }
-    shown = error if call_or(None, traceback.format_exception, error) else None
+    if is_logged:
+        shown, details = None, f" (in {step}){call_or('', _notes_text, error)}"
+    else:
+        shown = error if call_or(None, traceback.format_exception, error) else None
+        details = _state_text(run_state)
     # In the variables of the invocation, so that filters of the log find its run and step.
     invocation.variables.copy().run(
         _logger.error,
         "%s%s",
         message,
-        _state_text(run_state),
+        details,
         extra=extra,
         exc_info=shown,
     )
+
+
+def _notes_text(error: Exception) -> str:
+    """Return the notes of an exception, such as the item of a map, as lines."""
+    notes = getattr(error, "__notes__", ())
+    return "".join(f"\n{escape_controls(safe_str(note))}" for note in notes)
 
 
 def _state_text(run_state: RunState) -> str:
