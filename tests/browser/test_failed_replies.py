@@ -192,6 +192,7 @@ def test_a_state_that_could_not_be_read_is_read_again(
         whole = page.locator("#panel-state details", has_text="The whole state")
 
         page.locator("#panel-state button.entry").last.click()
+        wait_quiet(page)
         retried.fail_twice(whole.locator("summary").first.click).continue_()
 
         expect(whole.locator(".tree")).not_to_have_count(0)
