@@ -623,7 +623,7 @@ class Pipe(Generic[StateT, ContextT]):
 
     def _check_state(self, state: object) -> None:
         """Refuse the state's class: its attributes would be changed for all runs."""
-        if isinstance(state, type) and state is self.registry.state_type:
+        if state is self.registry.state_type and isinstance(state, type):
             name = state.__name__
             msg = f"A run takes an object of {name} as its state, not the class: {name}()."
             raise TypeError(msg)

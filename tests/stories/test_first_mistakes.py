@@ -389,6 +389,62 @@ async def test_a_value_that_matches_no_route_gets_the_likely_reason(
     assert hint in str(caught.value)
 
 
+class Incomparable:
+    """An object like an array, which refuses to be compared as a whole."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, _other: object) -> bool:
+        msg = "ambiguous"
+        raise ValueError(msg)
+
+
+class Shape(Enum):
+    """An enum of such objects."""
+
+    ROUND = Incomparable()
+
+
+async def test_a_value_that_cannot_be_compared_matches_no_route() -> None:
+    """The search for a hint does not replace the error."""
+    pipe: AnyPipe = Pipe(dict)
+    pipe.switch("choose", to={"a": "a"})(lambda: Shape.ROUND)
+    pipe.step("a")(lambda: None)
+
+    with pytest.raises(NoRouteError, match="matches no route"):
+        await pipe.run({}).result()
+
+
+class ProtectedState:
+    """A proxy without an object, which answers no question about itself."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        msg = "no object is bound"
+        raise LookupError(msg)
+
+
+class ProtectedError(AttributeError):
+    """An exception with notes of its own."""
+
+    __notes__: Any = None
+
+
+@pytest.mark.parametrize("error", [AttributeError("x"), ProtectedError("x")])
+async def test_odd_objects_of_the_user_get_no_hint(error: Exception) -> None:
+    """The step fails with its own error, whatever the search for a hint meets."""
+
+    def fail() -> None:
+        raise error
+
+    pipe: AnyPipe = Pipe(Sales)
+    pipe.step("a")(fail)
+
+    end = await pipe.run(ProtectedState()).wait()
+
+    assert end.exceptions == (error,)
+
+
 async def test_returned_names_of_several_steps_get_the_remedy() -> None:
     """One name is a route, several are not."""
     pipe: AnyPipe = Pipe(dict, allow_multi_root=True)

@@ -31,11 +31,19 @@ _NO_TRIO = ("must be called from async context",)
 
 
 def add_hints(error: Exception, func: object, run_state: RunState) -> None:
-    """Add notes to an exception that a user's function has raised."""
+    """Add notes to an exception that a user's function has raised.
+
+    The exception, the state and their classes are the user's: one that raises an error
+    of its own when it is looked at gets no hint.
+    """
+    call_or(None, _add_hints, error, func, run_state)
+
+
+def _add_hints(error: Exception, func: object, run_state: RunState) -> None:
     known = getattr(error, "__notes__", ())
     for hint in find_hints(error, func, run_state):
         if hint not in known:
-            call_or(None, error.add_note, hint)
+            error.add_note(hint)
 
 
 def find_hints(error: Exception, func: object, run_state: RunState) -> Iterator[str]:

@@ -44,6 +44,7 @@ from .._util import failpoints
 from .._util.failpoints import Seam
 from .._util.sync import bound
 from .._util.text import safe_repr, safe_str
+from .._util.user_objects import call_or
 from ..errors import (
     ChildRunFailed,
     NoRouteError,
@@ -116,9 +117,8 @@ def _find_route(node: SwitchNode, value: object) -> object:
 def _no_route_error(node: SwitchNode, value: object) -> NoRouteError:
     routes = list(node.routes) if isinstance(node.routes, Mapping) else []
     names = [safe_repr(route) for route in routes]
-    return NoRouteError(
-        node.name, safe_repr(value), names, _route_hint(routes, names, value)
-    )
+    hint = call_or("", _route_hint, routes, names, value)  # compares users' objects
+    return NoRouteError(node.name, safe_repr(value), names, hint)
 
 
 def _route_hint(routes: list[object], names: list[str], value: object) -> str:
