@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import subprocess
@@ -44,11 +45,13 @@ class Terminal:
         )
         os.close(screen)
         self.shown = ""
+        # A character may be in two parts, and each part in another read.
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
 
     def read_until(self, text: str) -> None:
         """Read the output of the program up to a text."""
         while text not in self.shown:
-            self.shown += os.read(self.keys, 4096).decode()
+            self.shown += self._decode(os.read(self.keys, 4096))
 
     def read_all(self) -> int:
         """Read to the end and return the exit status."""
@@ -59,7 +62,7 @@ class Terminal:
                 break
             if not more:
                 break
-            self.shown += more.decode()
+            self.shown += self._decode(more)
         return self.process.wait()
 
     def press(self, key: str) -> None:

@@ -10,7 +10,16 @@ from typing import Any, Literal
 import anyio
 import pytest
 
-from justpipe_actors import Ask, Pipe, Stop, Supervisor, ask, once
+from justpipe_actors import (
+    Ask,
+    Event,
+    EventType,
+    Pipe,
+    Stop,
+    Supervisor,
+    ask,
+    once,
+)
 from justpipe_actors.journals import MemoryJournal
 from justpipe_actors.outcomes import PipelineEndData, PipelineTerminalStatus
 
@@ -294,14 +303,23 @@ async def test_a_join_that_timed_out_runs_when_its_parents_ended_later() -> None
     pipe: AnyPipe = Pipe(dict, name="late")
     add_steps(pipe, work, begin="quick,slow", quick="join")
 
+    has_failed = anyio.Event()
+
     @pipe.step("slow", to="join")
     async def slow(state: State) -> None:
         work.do("slow")
-        await anyio.sleep(0.3)
+        await has_failed.wait()
 
     @pipe.step("join", barrier_timeout=0.05)
     async def join(state: State) -> None:
         work.do("join")
+
+    def note(event: Event) -> Event:
+        if event.type is EventType.STEP_ERROR:
+            has_failed.set()
+        return event
+
+    pipe.add_event_hook(note)
 
     end, _ = await fail_and_retry(pipe, work)
 

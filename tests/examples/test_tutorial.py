@@ -179,7 +179,9 @@ def test_a_browser_reads_the_reply_word_by_word(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     address = f"127.0.0.1:{port}"
     program = "from anycorn.__main__ import main; main()"
-    line = code(program, "web:app", "--bind", address, "--worker-class", "trio")
+    # Without workers of its own the server is one process, and none outlives the test.
+    options = ("--bind", address, "--worker-class", "trio", "--workers", "0")
+    line = code(program, "web:app", *options)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen(line, cwd=tmp_path, env=environment) as process:
         try:

@@ -108,19 +108,21 @@ async def test_a_placed_step_runs_off_the_loop() -> None:
     assert state["thread"] != threading.get_ident()
 
 
+@pytest.mark.slow
 async def test_a_thread_that_takes_too_long_is_a_timeout() -> None:
     """It cannot be interrupted, so the step fails with the timeout when it returns."""
     log: list[str] = []
     pipe: Pipe[Any, Any] = Pipe(dict)
 
-    @pipe.step(placement="thread", timeout=0.01, to="b")
+    # A step whose timeout passes before its thread begins does not run.
+    @pipe.step(placement="thread", timeout=0.3, to="b")
     def slow() -> None:
-        time.sleep(0.05)
+        time.sleep(0.4)
         log.append("returned")
 
     pipe.step("b")(lambda: log.append("b"))
     async with pipe.run({}) as run:
         end = await run.wait()
 
-    assert (end.failed_step, end.error) == ("slow", "Step 'slow' timed out after 0.01s")
+    assert (end.failed_step, end.error) == ("slow", "Step 'slow' timed out after 0.3s")
     assert log == ["returned"]

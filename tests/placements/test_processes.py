@@ -371,11 +371,13 @@ async def test_stopping_a_step_kills_its_process(
     placement: ProcessPlacement, stop: str, tmp_path: Path
 ) -> None:
     """Cancelling, a timeout and leaving the block end a computation that never waits."""
-    options = {"timeout": 1.0} if stop == "timeout" else {}
+    options = {"timeout": 2.0} if stop == "timeout" else {}
     pipe = one_step(functions.work_for_ever, placement, **options)
+    # The start of an interpreter, which may take seconds, is not in the timeout.
+    pipe.step("start", placement=placement, to="work")(functions.add_word)
     end: PipelineEndData | None = None
 
-    async with pipe.run(Report(folder=str(tmp_path))) as run:
+    async with pipe.run(Report(folder=str(tmp_path)), start="start") as run:
         await run.__anext__()
         await wait_until(lambda: bool(first_file(tmp_path)), 30)
         pid = int(first_file(tmp_path))
