@@ -84,6 +84,15 @@ def test_the_window_contains_all_spans() -> None:
     assert "(4.0s)" in visualizer.render_ascii()
 
 
+def test_times_count_from_the_start_event() -> None:
+    """A run begins earlier, and may wait for its startup hooks before."""
+    later = [(kind, stage, at + 5) for kind, stage, at in THREE]
+
+    text = replayed((EventType.START, "system", 5), *later).render_ascii()
+
+    assert text.splitlines()[0] == "Timeline of P (4.0s)"
+
+
 def test_ascii_counts_the_spans_it_leaves_out() -> None:
     """Beyond ``max_steps`` only the number of spans is shown."""
     text = replayed(*THREE).render_ascii(max_steps=1)

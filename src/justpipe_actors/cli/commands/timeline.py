@@ -7,7 +7,7 @@ import sys
 import click
 
 from ...abc import StorageBackend
-from ...events import Event, EventType
+from ...events import Event
 from ...observability import Timeline
 from ...storage.history import event_of
 from ...storage.registry import AnnotatedRun, PipelineRegistry
@@ -93,11 +93,7 @@ def timeline_of(
     timeline.start = run.start_time.timestamp()
     for stored in stored_events(store, run.run_id):
         event = event_of(stored)
-        if event is None:
-            continue
-        if event.type is EventType.START and event.stage == "system":
-            timeline.start = event.timestamp  # the run may have waited for its place
-        if items or not _is_item(event):
+        if event is not None and (items or not _is_item(event)):
             timeline.note(event)
     timeline.end = run.end_time.timestamp() if run.end_time else timeline.latest
     return timeline

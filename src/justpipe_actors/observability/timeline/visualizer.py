@@ -77,7 +77,9 @@ class Timeline:
         return {span.stage: span.end for span in ended if span.end is not None}
 
     def note(self, event: Event) -> None:
-        """Add an event to the timeline."""
+        """Add an event to the timeline; times count from START."""
+        if event.type is EventType.START and event.stage == "system":
+            self.start = event.timestamp  # the startup hooks have ended
         self._events.append(TimelineEvent(event.type, event.stage, event.timestamp))
         self._spans.note(event)
 
