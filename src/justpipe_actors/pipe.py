@@ -36,6 +36,7 @@ from ._definition.decorators import (
     warn_about_generator,
 )
 from ._definition.injection import check_is_type
+from ._definition.middleware_checks import checked_middleware
 from ._definition.names import start_name
 from ._definition.registry import Registry
 from ._definition.steps import (
@@ -186,7 +187,9 @@ class Pipe(Generic[StateT, ContextT]):
         )
         self.state_type: Any = type(None) if state_type is None else state_type
         self.context_type: Any = type(None) if context_type is None else context_type
-        layers = [tenacity_retry_middleware] if middleware is None else middleware
+        layers: list[Middleware] = [tenacity_retry_middleware]
+        if middleware is not None:
+            layers = checked_middleware(middleware)
         places = PlacementsByName(placements or {})
         self.registry: Registry = Registry(
             self.state_type, self.context_type, tuple(layers), places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
@@ -233,3 +234,47 @@ def test_a_parameter_that_nothing_supplies_gets_the_ways_to_supply_it() -> None:
         "state or annotate it with dict; for anything else, define a resource of its "
         "name above, or give it a default."
     )
+
+
+# -- middleware
+
+
+def awaiting(func: Any, _context: Any) -> Any:
+    """Wrap functions, and take all of them for coroutine functions."""
+
+    async def call(**arguments: Any) -> Any:
+        return await func(**arguments)
+
+    return call
+
+
+async def stream(state: Any) -> AsyncIterator[int]:
+    """Yield one item."""
+    yield 1
+
+
+@pytest.mark.parametrize("func", [lambda state: None, stream])
+async def test_a_middleware_that_awaits_every_function_gets_the_remedy(
+    func: Any,
+) -> None:
+    """Python's error names a type, and neither the middleware nor the step."""
+    pipe: AnyPipe = Pipe(dict, middleware=[awaiting])
+    pipe.step("load")(func)
+
+    (note,) = await notes_of(pipe, {})
+
+    assert note.startswith(
+        "A middleware awaits what the function of step 'load' returns"
+    )
+    assert "inspect.isawaitable(result)" in note
+
+
+async def test_a_step_that_awaits_a_wrong_object_gets_no_note_on_middleware() -> None:
+    """The mistake is in the step, and the line that Python shows is the right one."""
+    pipe: AnyPipe = Pipe(dict, middleware=[awaiting])
+
+    @pipe.step
+    async def load(state: Any) -> None:
+        await state["count"]
+
+    assert await notes_of(pipe, {"count": 1}) == []

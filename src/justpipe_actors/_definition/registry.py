@@ -31,6 +31,7 @@ from ..specs import (
     resolve_name,
 )
 from .injection import analyze_parameters, fits, parameter_types_of
+from .middleware_checks import check_middleware
 from .names import check_plain_function
 from .resources import ResourceDef, matching_resources
 from .steps import StepDef
@@ -256,10 +257,10 @@ class Registry:
         """Append a middleware: it becomes the outermost.
 
         Raises:
-            DefinitionError: it is not callable.
+            DefinitionError: it cannot be called with a function and a ``StepContext``.
         """
         self.check_not_frozen()
-        _check_callable(middleware, "A middleware")
+        check_middleware(middleware)
         self.middleware += (middleware,)
         self.version += 1
 

@@ -1,8 +1,9 @@
 """Hints that are added, as notes, to the errors that beginners meet most often.
 
 Some mistakes can be seen only when a function has failed: a state of another type, which
-is allowed; a context that was not passed; a function of asyncio in a run on trio.  The
-error of Python names none of them, so a note of the exception does.
+is allowed; a context that was not passed; a function of asyncio in a run on trio; a
+middleware that awaits what a plain function returns.  The error of Python names none of
+them, so a note of the exception does.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ _NO_TRIO = ("must be called from async context",)
 """How functions of trio refuse to work outside of it."""
 
 
+_NO_AWAITABLE = ("can't be used in 'await' expression", "can't be awaited")
+"""How ``await`` refuses a value; the second one since Python 3.14."""
+
+
 def add_hints(error: Exception, func: object, run_state: RunState) -> None:
     """Add notes to an exception that a user's function has raised.
 
@@ -51,6 +56,7 @@ def find_hints(error: Exception, func: object, run_state: RunState) -> Iterator[
     if isinstance(error, _BY_WRONG_OBJECT):
         yield from _state_hint(run_state)
         yield from _context_hint(error, func, run_state)
+        yield from _middleware_hint(error, func, run_state)
     if isinstance(error, RuntimeError):
         yield from _loop_hint(safe_str(error))
 
@@ -77,6 +83,26 @@ def _context_hint(error: Exception, func: object, run_state: RunState) -> Iterat
     code = getattr(unwrap_function(func), "__code__", None)
     if is_declared or (code is not None and "context" in code.co_varnames):
         yield "This run has no context; pass one to run(state, context)."
+
+
+def _middleware_hint(
+    error: Exception, func: object, run_state: RunState
+) -> Iterator[str]:
+    if not safe_str(error).endswith(_NO_AWAITABLE):
+        return
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or last.tb_frame.f_code is not getattr(func, "__code__", None):
+        return
+    for node in run_state.plan.nodes.values():
+        if node.is_wrapped and node.func is func:
+            yield (
+                f"A middleware awaits what the function of step '{node.name}' returns, "
+                "and that is no awaitable: the function is not async, or it yields. Write "
+                "'return await result if inspect.isawaitable(result) else result', and "
+                "call a function that yields without await."
+            )
 
 
 def _loop_hint(text: str) -> Iterator[str]:

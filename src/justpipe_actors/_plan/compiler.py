@@ -17,6 +17,7 @@ import attrs
 
 from .. import _plan
 from .._definition.injection import return_type_of
+from .._definition.middleware_checks import wrap
 from .._definition.registry import Registry
 from .._definition.steps import StepDef
 from .._util.async_generators import streaming
@@ -248,6 +249,7 @@ def _node(
         "name": step.name,
         "kind": step.kind,
         "func": func,
+        "is_wrapped": is_wrapped,
         "has_state_tries": settings.is_isolated and is_wrapped,
         "placement": placement,
         "bind": bind_parameters(step.injection, dependencies),
@@ -342,9 +344,13 @@ def _wrap_function(
     context = StepContext(
         step.name, step.options.extra, settings.name, step.options.retries
     )
+    parameters = [
+        name
+        for name, source in step.injection.items()
+        if source in _VALUE_READERS and name not in dependencies
+    ]
     for middleware in registry.middleware:
-        wrapped = middleware(func, context)
-        func = func if wrapped is None else wrapped
+        func = wrap(middleware, func, context, parameters)
     return (plain, False) if func is innermost else (func, True)
 
 

@@ -157,6 +157,8 @@ class Node:
     placement: AnyPlacement | None = None
     """Placement of its function; None runs it on the event loop."""
 
+    is_wrapped: bool = False
+    """Whether middleware is around its function."""
     has_state_tries: bool = False
     """Whether middleware may call it again, each time with a fresh copy of the state."""
 
