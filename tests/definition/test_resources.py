@@ -9,6 +9,7 @@ from typing import Any, Generic, Optional, TypeVar
 
 import pytest
 
+from justpipe_actors import DefinitionError, Pipe
 from justpipe_actors._definition.injection import parameter_types_of
 from justpipe_actors._definition.resources import define_resource, matching_resources
 
@@ -174,3 +175,63 @@ def test_plain_types_match_no_resource() -> None:
     assert matching_resources("url", str | None, resources) == ()
     assert matching_resources("url", str | Db, resources) == ()
     assert matching_resources("url", hint, resources) == ()
+
+
+class Half:
+    """Entered, and never left."""
+
+    async def __aenter__(self) -> Half:
+        return self
+
+
+def a_number() -> int:
+    """Return what is declared."""
+    return 1
+
+
+def a_page() -> dict[str, int]:
+    """Return what is declared."""
+    return {}
+
+
+def nothing() -> None:
+    """Return nothing, as declared."""
+
+
+@pytest.mark.parametrize(
+    ("func", "problem"),
+    [
+        (Db, "Db is no context manager, so it cannot be a resource. Write a function"),
+        (Half, "Half is no context manager, so it cannot be a resource."),
+        (a_number, "is declared to return int, which is no context manager. Yield the"),
+        (a_page, "is declared to return dict[str, int], which is no context manager"),
+        (nothing, "is declared to return None, which is no context manager"),
+        (Db(), "is opened by a function, and this is an object of Db"),
+        ("db", "is opened by a function, and this is an object of str"),
+        (
+            contextlib.contextmanager(iter)([]),
+            "Pass the function itself, without a call",
+        ),
+        (decorated(), "Pass the function itself, without a call"),
+    ],
+)
+def test_what_certainly_opens_nothing_is_refused_when_it_is_defined(
+    func: Any, problem: str
+) -> None:
+    """A function without annotations is called to know what it returns."""
+    with pytest.raises(DefinitionError) as caught:
+        Pipe[Any, Any]().resource(func, name="db")
+
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "func",
+    [Client, client, manager, bare, decorated, iterator, silent, lambda: Client()],
+)
+def test_what_may_open_a_resource_is_accepted(func: Any) -> None:
+    """A class of context managers, and functions that return or yield."""
+    pipe = Pipe[Any, Any]()
+    pipe.resource(func, name="db")
+
+    assert list(pipe.registry.resources) == ["db"]

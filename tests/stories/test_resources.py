@@ -706,14 +706,37 @@ async def test_an_error_of_closing_is_only_logged(
     assert "'sore' failed to close" in caplog.text
 
 
-async def test_a_resource_that_is_no_context_manager_fails_its_users() -> None:
-    """The error says what the function of the resource returned."""
+async def connect() -> str:
+    """Return a connection."""
+    return "db"
+
+
+def connections() -> Iterator[str]:
+    """Yield a connection."""
+    yield "db"
+
+
+@pytest.mark.parametrize(
+    ("func", "text"),
+    [
+        (lambda: 1, "Resource 'one' returned int; its function (test_resources.py:"),
+        (lambda: 1, "Yield the value instead of returning it."),
+        (lambda: connect(), "returned coroutine; its function"),
+        (lambda: connect(), "Make it an async function that awaits this, and yields"),
+        (lambda: connections(), "returned generator; its function"),
+        (lambda: connections(), "Pass the function that yields to pipe.resource"),
+    ],
+)
+async def test_a_resource_that_is_no_context_manager_fails_its_users(
+    func: Any, text: str
+) -> None:
+    """The error says what the function of the resource returned, and what to do."""
     pipe: Pipe[Any, Any] = Pipe(dict)
-    pipe.resource(lambda: 1, name="one")
+    pipe.resource(func, name="one")
     pipe.step("s")(lambda one: None)
     end = await finish(pipe.run({}))
 
-    assert "Resource 'one' returned int" in str(end.error)
+    assert text in str(end.error)
 
 
 # -- resources of resources

@@ -18,7 +18,7 @@ from .injection import parameter_types_of
 from .names import name_of, step_name_of, target_names
 from .placed_steps import check_placement
 from .registry import Registry
-from .resources import define_resource
+from .resources import check_resource_function, define_resource
 from .steps import (
     JoinSettings,
     StepDef,
@@ -185,6 +185,7 @@ def define_shared_resource(
     """Return the decorator that registers a resource."""
 
     def register(func: FuncT) -> FuncT:
+        check_resource_function(func)
         label = step_name_of(name, func)
         registry.add_resource(define_resource(label, func, eager=eager, **seconds))
         return func

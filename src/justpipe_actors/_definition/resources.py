@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .._util.arguments import check_seconds
+from .._util.blocking_calls import definition_of
 from .._util.callables import is_coroutine_function
 from .._util.lazy_classes import frozen
 from ..errors import DefinitionError
+from ..specs import resolve_name
 from .injection import (
     RESERVED_NAMES,
     fits,
     parameter_types_of,
     return_type_of,
+    type_text,
     union_members,
 )
 
@@ -80,6 +83,59 @@ def check_resource(definition: ResourceDef) -> None:
             "else already. Pass another name=."
         )
         raise DefinitionError(msg)
+
+
+_NO_MANAGERS = frozenset(AMBIGUOUS_TYPES) - {object} | {None}
+"""Declared results of a function that are certainly no context managers."""
+
+
+def check_resource_function(func: Any) -> None:
+    """Refuse what certainly opens nothing.
+
+    What a function without annotations returns is known when it is called.
+
+    Raises:
+        DefinitionError: it is an object, a context manager that was made already, a class
+            of other objects, or a function that is declared to return some.
+    """
+    if isinstance(func, contextlib.ContextDecorator | contextlib.AsyncContextDecorator):
+        msg = (
+            "A resource is opened by a function, which may be called again, and this is "
+            f"the {type(func).__name__} that such a function returned. Pass the function "
+            "itself, without a call: pipe.resource(connect, name='db')."
+        )
+    elif not callable(func):
+        msg = (
+            "A resource is opened by a function, and this is an object of "
+            f"{type(func).__name__}. Decorate a function that yields it with "
+            "@pipe.resource, or pass it as the context: run(state, context)."
+        )
+    elif isinstance(func, type):
+        if _is_manager_type(func):
+            return
+        msg = (
+            f"{func.__name__} is no context manager, so it cannot be a resource. Write a "
+            "function that yields an object of it."
+        )
+    else:
+        declared = return_type_of(func)
+        kind = typing.get_origin(declared) or declared
+        is_wrong = isinstance(kind, typing.Hashable) and kind in _NO_MANAGERS
+        if not is_wrong or is_coroutine_function(func):
+            return
+        msg = (
+            f"Resource '{resolve_name(func)}'{definition_of(func)} is declared to return "
+            f"{type_text(declared)}, which is no context manager. Yield the value instead "
+            "of returning it."
+        )
+    raise DefinitionError(msg)
+
+
+def _is_manager_type(kind: type) -> bool:
+    """Tell whether objects of a class are context managers, asynchronous or not."""
+    return issubclass(
+        kind, contextlib.AbstractAsyncContextManager | contextlib.AbstractContextManager
+    )
 
 
 def define_resource(name: str, func: Callable[..., Any], **options: Any) -> ResourceDef:

@@ -7,6 +7,7 @@ opens, lends, retires and closes.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -19,10 +20,11 @@ import anyio
 import attrs
 
 from .._plan.plan import ResourceNode
+from .._util.blocking_calls import definition_of
 from .._util.callables import is_async_generator_function, is_generator_function
 from .._util.lazy_classes import define, frozen
 from .._util.text import safe_str
-from ..errors import ResourceUnavailable
+from ..errors import NoContextManager, ResourceUnavailable
 from .restart_policy import backoff
 
 
@@ -244,11 +246,15 @@ def open_manager(
         return cast("AbstractAsyncContextManager[object]", manager)
     if hasattr(manager, "__enter__") and hasattr(manager, "__exit__"):
         return _entered(manager)
-    msg = (
-        f"Resource '{node.name}' returned {type(manager).__name__}; it must return "
-        "a context manager, or be a generator function."
-    )
-    raise TypeError(msg)
+    raise NoContextManager(node.name, definition_of(func), _kind_of_result(manager))
+
+
+def _kind_of_result(result: object) -> str:
+    """Return what the function of a resource returned, in place of a context manager."""
+    if not inspect.iscoroutine(result):
+        return type(result).__name__
+    result.close()  # it would warn that it was never awaited
+    return "coroutine"
 
 
 @contextlib.asynccontextmanager

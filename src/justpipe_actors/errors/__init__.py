@@ -49,6 +49,7 @@
     ├── UnknownStepError (ValueError)   a step named an unknown step
     ├── NestedTooDeeply (RecursionError)  too many nested runs
     ├── NoRouteError (ValueError)       a switch has no route for this value
+    ├── NoContextManager (TypeError)    the function of a resource returned something else
     ├── MapSourceError (ValueError)     a map cannot iterate over what its function returned
     ├── ResultsRefused (TypeError)      a state cannot be given what a map collected
     ├── StepTimeoutError (TimeoutError)
@@ -114,6 +115,7 @@ from .run import (
     EmptyPipelineError,
     ForeignCancellation,
     InvalidRunId,
+    NoContextManager,
     OtherLoopError,
     PipelineCancelled,
     ResourceUnavailable,
@@ -199,6 +201,7 @@ __all__ = [
     "MapSourceError",
     "MissingExtraError",
     "NestedTooDeeply",
+    "NoContextManager",
     "NoRouteError",
     "NotPicklable",
     "NotStorable",

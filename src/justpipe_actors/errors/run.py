@@ -200,6 +200,30 @@ class ResourceUnavailable(RunError):
         )
 
 
+class NoContextManager(Factual, TypeError):
+    """The function of a resource returned something else than a context manager."""
+
+    resource: str
+    place: str
+    """File and line of the function in parentheses, behind a space; may be empty."""
+    returned: str
+    """The type's name."""
+
+    def message(self) -> str:
+        return (
+            f"Resource '{self.resource}' returned {self.returned}; its function"
+            f"{self.place} must return a context manager, or be a generator function. "
+            f"{self._remedy()}."
+        )
+
+    def _remedy(self) -> str:
+        if self.returned == "coroutine":
+            return "Make it an async function that awaits this, and yields the result"
+        if self.returned in {"generator", "async_generator"}:
+            return "Pass the function that yields to pipe.resource, without a call"
+        return "Yield the value instead of returning it"
+
+
 class EmptyPipelineError(RunError):
     """A run was started on a pipe without steps."""
 
