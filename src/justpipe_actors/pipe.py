@@ -33,6 +33,7 @@ from ._definition.decorators import (
     define_step,
     define_sub,
     define_switch,
+    on_instance,
     warn_about_generator,
 )
 from ._definition.injection import check_is_type
@@ -258,6 +259,7 @@ class Pipe(Generic[StateT, ContextT]):
         on_error: Callable[..., Any] | None = None,
         **options: Unpack[StepOptions],
     ) -> Callable[[FuncT], FuncT]: ...
+    @on_instance
     def step(
         self,
         name: Any = None,
@@ -288,6 +290,7 @@ class Pipe(Generic[StateT, ContextT]):
             return define_step(self.registry, None, to, join, options)(name)
         return define_step(self.registry, name, to, join, options)
 
+    @on_instance
     def map(  # noqa: PLR0917 - the reference's decorator
         self,
         name: str | None = None,
@@ -324,6 +327,7 @@ class Pipe(Generic[StateT, ContextT]):
             collect=collect,
         )
 
+    @on_instance
     def switch(
         self,
         name: str | None = None,
@@ -351,6 +355,7 @@ class Pipe(Generic[StateT, ContextT]):
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
         return define_switch(self.registry, name, to, default, join, options)
 
+    @on_instance
     def sub(
         self,
         name: str | None = None,
@@ -382,6 +387,7 @@ class Pipe(Generic[StateT, ContextT]):
 
     # -- hooks, resources, middleware, observers
 
+    @on_instance
     def on_startup(self, func: FuncT) -> FuncT:
         """Call this before the first step of every run.
 
@@ -395,6 +401,7 @@ class Pipe(Generic[StateT, ContextT]):
         self.registry.add_startup(func)
         return func
 
+    @on_instance
     def on_shutdown(self, func: FuncT) -> FuncT:
         """Call this when a run ends, however it ends.
 
@@ -408,6 +415,7 @@ class Pipe(Generic[StateT, ContextT]):
         self.registry.add_shutdown(func)
         return func
 
+    @on_instance
     def on_error(self, func: FuncT) -> FuncT:
         """Call this when a step fails and has no handler, or its handler failed too.
 
@@ -440,6 +448,7 @@ class Pipe(Generic[StateT, ContextT]):
         shutdown: float = 5.0,
         start_timeout: float = 60.0,
     ) -> Callable[[FuncT], FuncT]: ...
+    @on_instance
     def resource(
         self,
         func: Any = None,
@@ -473,6 +482,7 @@ class Pipe(Generic[StateT, ContextT]):
         register = define_shared_resource(self.registry, name, eager=eager, **times)
         return register if func is None else register(func)
 
+    @on_instance
     def add_middleware(self, mw: Middleware) -> None:
         """Wrap every step's function in one more middleware, the outermost.
 
@@ -481,6 +491,7 @@ class Pipe(Generic[StateT, ContextT]):
         """
         self.registry.add_middleware(mw)
 
+    @on_instance
     def add_event_hook(self, hook: EventHook) -> None:
         """Add a function that rewrites each event before it is observed or consumed.
 
@@ -489,6 +500,7 @@ class Pipe(Generic[StateT, ContextT]):
         """
         self.registry.add_event_hook(hook)
 
+    @on_instance
     def add_observer(self, observer: ObserverProtocol) -> None:
         """Add an observer, which receives every event of every run.
 

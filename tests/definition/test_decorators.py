@@ -201,3 +201,47 @@ def test_the_type_of_the_context_may_be_left_out() -> None:
 
     assert (pipe.state_type, pipe.context_type) == (dict, type(None))
     assert (other.state_type, other.context_type) == (dict, list)
+
+
+METHODS = [
+    *("step", "map", "switch", "sub", "resource", "on_startup", "on_shutdown"),
+    *("on_error", "add_middleware", "add_event_hook", "add_observer"),
+]
+"""What is called on a pipe to define it."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_decorator_of_the_class_itself_is_refused(method: str) -> None:
+    """The message names the function and says to make a pipe first."""
+
+    def load(state: Any) -> None: ...
+
+    with pytest.raises(DefinitionError) as caught:
+        getattr(Pipe, method)(load)
+
+    message = str(caught.value)
+    assert f"Pipe.{method} was used on the class Pipe for 'load' (" in message
+    assert "make a pipe first, such as 'pipe = Pipe(dict)'" in message
+    assert message.endswith(f"pipe.{method}.")
+
+
+@pytest.mark.parametrize("given", [(), ("load",)])
+def test_a_decorator_with_arguments_of_the_class_itself_is_refused(given: Any) -> None:
+    """It is refused before there is a function to name."""
+    with pytest.raises(
+        DefinitionError, match="was used on the class Pipe: make a pipe"
+    ):
+        getattr(Pipe, "step")(*given, to="store")  # noqa: B009 - checkers refuse it, too
+
+
+def test_a_subclass_may_call_the_decorator_of_its_base() -> None:
+    """It passes its object, so there is a pipe."""
+
+    class Logged(Pipe[Any, Any]):
+        def step(self, *args: Any, **named: Any) -> Any:
+            return Pipe.step(self, *args, **named)
+
+    pipe = Logged(dict)
+    pipe.step("load")(lambda state: None)
+
+    assert list(pipe.registry.steps) == ["load"]

@@ -6,10 +6,12 @@ module has one function for each, which takes the registry to add to.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from .._util.blocking_calls import definition_of
 from .._util.callables import is_streaming_function
 from ..errors import DefinitionError, PipelineValidationWarning
 from ..events import NodeKind
@@ -30,6 +32,33 @@ from .steps import (
 
 
 FuncT = TypeVar("FuncT", bound=Callable[..., Any])
+
+
+def on_instance(method: FuncT) -> FuncT:
+    """Refuse the use of a method of ``Pipe`` on the class, as in ``@Pipe.step``.
+
+    Python would say that ``self`` is missing, or that a function has no ``registry``.
+    """
+
+    @functools.wraps(method)
+    def checked(*args: Any, **named: Any) -> Any:
+        if args and hasattr(type(args[0]), method.__name__):
+            return method(*args, **named)
+        raise DefinitionError(_used_on_class(method.__name__, (*args, *named.values())))
+
+    return cast("FuncT", checked)
+
+
+def _used_on_class(method: str, given: tuple[object, ...]) -> str:
+    func: object = next(filter(callable, given), None)
+    place = "" if func is None else f" for '{resolve_name(func)}'{definition_of(func)}"
+    remedy = (
+        f"call pipe.{method}" if method.startswith("add_") else f"write @pipe.{method}"
+    )
+    return (
+        f"Pipe.{method} was used on the class Pipe{place}: make a pipe first, such as "
+        f"'pipe = Pipe(dict)', and {remedy}."
+    )
 
 
 def define_step(
@@ -201,5 +230,5 @@ def warn_about_generator(func: Callable[..., Any]) -> None:
             "yields is dropped. Remove the yield, or make it a @pipe.resource, which is "
             "opened and closed.",
             PipelineValidationWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
