@@ -133,9 +133,8 @@ def check_resource_function(func: Any) -> None:
 
 def _is_manager_type(kind: type) -> bool:
     """Tell whether objects of a class are context managers, asynchronous or not."""
-    return issubclass(
-        kind, contextlib.AbstractAsyncContextManager | contextlib.AbstractContextManager
-    )
+    is_async = hasattr(kind, "__aenter__") and hasattr(kind, "__aexit__")
+    return is_async or (hasattr(kind, "__enter__") and hasattr(kind, "__exit__"))
 
 
 def define_resource(name: str, func: Callable[..., Any], **options: Any) -> ResourceDef:
