@@ -11,8 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from .._util.blocking_calls import definition_of
-from .._util.callables import is_streaming_function
+from .._util.callables import definition_of, is_streaming_function
 from ..errors import DefinitionError, PipelineValidationWarning
 from ..events import NodeKind
 from ..specs import Target, Targets, resolve_name

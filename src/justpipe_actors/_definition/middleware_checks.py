@@ -14,8 +14,8 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
-from .._util.blocking_calls import definition_of
 from .._util.callables import (
+    definition_of,
     is_async_generator_function,
     is_coroutine_function,
     is_generator_function,

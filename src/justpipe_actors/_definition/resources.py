@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .._util.arguments import check_seconds
-from .._util.blocking_calls import definition_of
-from .._util.callables import is_coroutine_function
+from .._util.callables import definition_of, is_coroutine_function
 from .._util.lazy_classes import frozen
 from ..errors import DefinitionError
 from ..specs import resolve_name

@@ -12,8 +12,9 @@ import logging
 from time import monotonic
 
 from .._plan.plan import StepNode, SwitchNode
-from .._util.blocking_calls import BLOCKING_LIMIT, definition_of, log_blocking
+from .._util.blocking_calls import BLOCKING_LIMIT, log_blocking
 from .._util.callables import (
+    definition_of,
     is_async_generator_function,
     is_coroutine_function,
     unwrap_function,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import attrs
 
-from .._util.blocking_calls import BLOCKING_LIMIT, definition_of, log_blocking
+from .._util.blocking_calls import BLOCKING_LIMIT, log_blocking
+from .._util.callables import definition_of
 from .._util.interrupts import enable_ki_protection
 from .._util.lazy_classes import define, frozen
 from .._util.sync import do_nothing

@@ -20,8 +20,11 @@ import anyio
 import attrs
 
 from .._plan.plan import ResourceNode
-from .._util.blocking_calls import definition_of
-from .._util.callables import is_async_generator_function, is_generator_function
+from .._util.callables import (
+    definition_of,
+    is_async_generator_function,
+    is_generator_function,
+)
 from .._util.lazy_classes import define, frozen
 from .._util.text import safe_str
 from ..errors import NoContextManager, ResourceUnavailable

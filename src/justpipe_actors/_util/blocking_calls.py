@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from os.path import basename
 from time import monotonic
 from types import CoroutineType
 from typing import Any, TypeVar, cast
 
 from .callables import (
+    definition_of,
     is_async_generator_function,
     is_coroutine_function,
     unwrap_function,
@@ -95,14 +95,6 @@ def log_blocking(
         "" if line is None else f", before {line}",
         remedy,
         extra=extra,
-    )
-
-
-def definition_of(func: object) -> str:
-    """Return the file and line of a function, in parentheses; empty if unknown."""
-    code = getattr(unwrap_function(func), "__code__", None)
-    return (
-        "" if code is None else f" ({basename(code.co_filename)}:{code.co_firstlineno})"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from os.path import basename
 from types import MethodType
 from typing import Any
 
@@ -22,6 +23,14 @@ def unwrap_function(func: object) -> Any:
         func = _call_method(type(func), func)
     func = inspect.unwrap(func) if callable(func) else func
     return func.__func__ if isinstance(func, MethodType) else func
+
+
+def definition_of(func: object) -> str:
+    """Return the file and line of a function, in parentheses; empty if unknown."""
+    code = getattr(unwrap_function(func), "__code__", None)
+    return (
+        "" if code is None else f" ({basename(code.co_filename)}:{code.co_firstlineno})"
+    )
 
 
 def is_coroutine_function(func: object) -> bool:
