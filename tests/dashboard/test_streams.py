@@ -198,12 +198,12 @@ async def test_a_run_of_another_process_is_polled_once_for_all(
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(read)
-            while streams.open < 5 or not streams.feeds:  # noqa: ASYNC110
+            while sum(feed.readers for feed in streams.feeds.values()) < 5:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-            await anyio.sleep(0.1)
             assert streams.statistics() == {"open": 5, "feeds": 1}
             reading.append_events("copy", texts[:6])
-            await anyio.sleep(0.1)
+            while sum(pages) < 6:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
             reading.save_run(replace(ended, run_id="copy"), texts[6:])
 
     for answer in answers:
