@@ -10,6 +10,11 @@ import pytest
 from justpipe_actors._backends import current_loop
 
 
+def never(error: BaseException) -> None:
+    """Fail: no task of the test raises an error."""
+    raise AssertionError from error
+
+
 only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
@@ -93,6 +98,92 @@ async def test_an_error_of_a_task_is_raised_in_a_group() -> None:
             group.start(job)
 
     assert caught.group_contains(KeyError, match="mine")
+
+
+async def test_a_late_group_ends_all_its_tasks() -> None:
+    """Tasks may start others at any time: beside them, after them, and as the last one."""
+    log: list[str] = []
+
+    async with current_loop().open_late_group(never) as group:
+
+        async def last(number: int) -> None:
+            await anyio.lowlevel.checkpoint()
+            log.append(f"last {number}")
+
+        async def job(number: int) -> None:
+            group.start(last, number)
+            await anyio.lowlevel.checkpoint()
+            log.append(f"job {number}")
+
+        for number in range(2):
+            group.start(job, number)
+        await anyio.wait_all_tasks_blocked()
+        assert len(log) == 4
+        group.start(job, 2)
+
+    assert sorted(log) == sorted(
+        [f"{name} {number}" for name in ("job", "last") for number in range(3)]
+    )
+    with pytest.raises(RuntimeError, match=r"cannot begin: its group was left\.$"):
+        group.start(last, 3)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_an_error_in_the_block_of_a_late_group_cancels_its_tasks(
+    *, has_begun: bool
+) -> None:
+    """The error comes out, and no task is waited for in vain."""
+
+    async def job() -> None:
+        await anyio.sleep_forever()
+
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        async with current_loop().open_late_group(never) as group:
+            group.start(job)
+            if has_begun:
+                await anyio.wait_all_tasks_blocked()
+                group.start(job)
+                await anyio.wait_all_tasks_blocked()
+                group.start(job)
+            raise KeyError("mine")
+
+    assert "mine" in repr(caught.value)
+
+
+@pytest.mark.parametrize("place", ["first", "other"])
+async def test_an_error_of_a_task_ends_the_block_of_a_late_group(place: str) -> None:
+    """It is raised, or reported so that what opened the group ends the block."""
+    errors: list[BaseException] = []
+    ended: list[str] = []
+    block = anyio.CancelScope()
+
+    def report(error: BaseException) -> None:
+        errors.append(error)
+        block.cancel()
+
+    async def job(name: str) -> None:
+        if name == place:
+            await anyio.wait_all_tasks_blocked()
+            raise KeyError("mine")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(name)
+
+    try:
+        with block:
+            async with current_loop().open_late_group(report) as group:
+                group.start(job, "first")
+                await anyio.lowlevel.checkpoint()
+                group.start(job, "other")
+                await anyio.sleep_forever()
+    except BaseExceptionGroup as error:
+        errors.append(error)
+
+    (found,) = errors
+    assert isinstance(found, ExceptionGroup)
+    assert found.subgroup(KeyError) is not None
+    assert ended == [{"first": "other", "other": "first"}[place]]
 
 
 @only_asyncio

@@ -355,6 +355,10 @@ class AsyncioLoop(Loop):
         """Return a block that waits for its tasks when it is left."""
         return _Group(self._loop)
 
+    def open_late_group(self, on_error: Callable[[BaseException], object]) -> Group:
+        """Return a group; here an error of a task cancels the block."""
+        return _Group(self._loop)
+
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""
         name = _name_of(func)

@@ -119,6 +119,15 @@ class Loop(ABC):
         """Return a block that waits for its tasks when it is left."""
 
     @abstractmethod
+    def open_late_group(self, on_error: Callable[[BaseException], object]) -> Group:
+        """Return a block that waits for its tasks, and costs little while it has none.
+
+        Args:
+            on_error: called with the error of a task where that does not cancel the
+                block; it must end what the block does.
+        """
+
+    @abstractmethod
     def start_in(self, tasks: TaskGroup, func: Job, *args: object) -> None:
         """Start a task of a task group that begins whatever happens."""
 

@@ -134,7 +134,7 @@ async def execute_run(run: Run) -> None:
     enclosing_runs.set((run.request.run_id, *enclosing_runs.get()))
     try:
         if run.system is None or run.publisher.observers.members:
-            async with run.loop.open_group() as tasks:
+            async with run.loop.open_late_group(run.abort) as tasks:
                 try:
                     await _run_with_resources(run, tasks)
                 finally:
