@@ -485,3 +485,13 @@ async def test_restarts_without_a_limit_have_growing_delays(
     assert 10 < len(starts) < 40
     waits = [after - before for before, after in pairwise(starts)]
     assert max(waits) > 10
+
+
+async def test_waiting_for_a_supervisor_that_is_ready_is_a_checkpoint() -> None:
+    """A loop around it can be cancelled, and lets other tasks run."""
+    async with Supervisor() as supervisor:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await supervisor.wait_ready()
+
+    assert scope.cancelled_caught

@@ -86,9 +86,10 @@ class _CrossLoopEvent:
         """Wait until it is set."""
         waiter = current_loop(), anyio.Event()
         self._waiting.append(waiter)  # first: another thread may set it now
+        if self._is_set:
+            waiter[1].set()
         try:
-            if not self._is_set:
-                await waiter[1].wait()
+            await waiter[1].wait()  # a checkpoint in any case
         finally:
             self._waiting.remove(waiter)
 
