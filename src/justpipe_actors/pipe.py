@@ -286,7 +286,8 @@ class Pipe(Generic[StateT, ContextT]):
             DefinitionError: an argument is invalid.
         """
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
-        if callable(name) and not isinstance(name, str):
+        is_function = callable(name) or isinstance(name, classmethod | property)
+        if is_function and not isinstance(name, str):
             return define_step(self.registry, None, to, join, options)(name)
         return define_step(self.registry, name, to, join, options)
 

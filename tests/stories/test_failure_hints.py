@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
+import anyio
+import attrs
 import pytest
 
 import trio
@@ -278,3 +280,84 @@ async def test_a_step_that_awaits_a_wrong_object_gets_no_note_on_middleware() ->
         await state["count"]
 
     assert await notes_of(pipe, {"count": 1}) == []
+
+
+# -- parameters, frozen objects and event loops
+
+
+async def test_a_decorator_that_hides_the_parameters_gets_the_remedy() -> None:
+    """Nothing is passed to a function of ``*args, **kwargs`` alone."""
+
+    def timed(func: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            return func(*args, **named)
+
+        return call
+
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    @timed
+    def load(state: Any) -> None: ...
+
+    (note,) = await notes_of(pipe, {})
+
+    assert note.startswith("'call' (test_failure_hints.py:")
+    assert note.endswith("if a decorator made it, use functools.wraps there.")
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A state that cannot be changed."""
+
+    words: int = 0
+
+
+@attrs.frozen
+class AttrsFixed:
+    """A state that cannot be changed."""
+
+    words: int = 0
+
+
+@pytest.mark.parametrize("state", [Fixed(), AttrsFixed()])
+async def test_a_change_of_a_frozen_state_gets_the_remedy(state: Any) -> None:
+    """The error of dataclasses says only that a field cannot be assigned."""
+    pipe: AnyPipe = Pipe(type(state))
+
+    @pipe.step
+    def count(state: Any) -> None:
+        state.words = 1
+
+    (note,) = await notes_of(pipe, state)
+
+    assert note.startswith("Steps change the state in place, and what is frozen cannot")
+
+
+async def test_an_event_loop_inside_of_a_step_gets_the_remedy() -> None:
+    """A step may be called in an event loop only."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    def load(state: Any) -> None:
+        anyio.run(anyio.sleep, 0)
+
+    (note,) = await notes_of(pipe, {})
+
+    assert note.endswith("make the function async, and await what it runs.")
+
+
+@pytest.mark.parametrize(
+    "text", ["<Lock> is bound to a different event loop", "Event loop is closed"]
+)
+async def test_an_object_of_another_event_loop_gets_the_remedy(text: str) -> None:
+    """Clients and locks of asyncio belong to the loop in which they were used first."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    def load(state: Any) -> None:
+        raise RuntimeError(text)
+
+    (note,) = await notes_of(pipe, {})
+
+    assert "Make it in a @pipe.resource" in note

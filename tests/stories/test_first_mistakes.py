@@ -30,6 +30,7 @@ from justpipe_actors.errors import (
     IgnoredValueWarning,
     MapSourceError,
     NoRouteError,
+    PipelineValidationWarning,
     ResultsRefused,
     UnknownAsk,
 )
@@ -153,6 +154,84 @@ def test_a_decorated_method_has_a_message_of_its_own() -> None:
         def move(self, state: dict[str, Any]) -> None: ...
 
     assert "pass a bound method" in message_of(pipe.validate)
+
+
+@pytest.mark.parametrize("kind", [classmethod, property])
+def test_a_decorated_descriptor_is_refused_at_once(kind: Any) -> None:
+    """It is no function, so nothing was registered."""
+    pipe: AnyPipe = Pipe(dict)
+
+    message = message_of(lambda: pipe.step(kind(lambda cls, state: None)))
+
+    assert message == (
+        f"A step must be callable, not {kind.__name__}. Define a function outside of the "
+        "class."
+    )
+
+
+def test_a_positional_only_parameter_is_refused() -> None:
+    """Values are passed by name, so such a step failed in every run."""
+    pipe: AnyPipe = Pipe(dict)
+
+    def load(state: Any, /) -> None: ...
+
+    assert message_of(lambda: pipe.step(load)) == (
+        "'load' has a positional-only parameter 'state', and every value is passed by "
+        "name: write it without the '/'."
+    )
+
+
+def test_the_class_pipe_in_place_of_a_sub_pipeline_is_refused() -> None:
+    """The message names the class."""
+    pipe: AnyPipe = Pipe(dict)
+
+    message = message_of(lambda: pipe.sub("inner", pipeline=Pipe))
+
+    assert message == "@pipe.sub needs pipeline=, a Pipe and not the class Pipe."
+
+
+def test_an_event_hook_with_two_parameters_is_refused() -> None:
+    """It ended the run at the first event."""
+    pipe: AnyPipe = Pipe(dict)
+
+    def note(event: Any, run: Any) -> Any: ...
+
+    message = message_of(lambda: pipe.add_event_hook(note))  # type: ignore[arg-type]
+
+    assert message.startswith("Event hook 'note' (test_first_mistakes.py:")
+    assert message.endswith("has to take one argument, an event, and return an event.")
+
+
+def empty_state(state: Any = None) -> None:
+    """Have a default where the state is meant."""
+
+
+def empty_sales(sales: Sales = Sales([])) -> None:  # noqa: B008 - the mistake
+    """Have a default for a parameter of the state's type."""
+
+
+@pytest.mark.parametrize("func", [empty_state, empty_sales])
+def test_a_default_for_the_state_is_a_warning_at_the_users_line(func: Any) -> None:
+    """A parameter with a default is left alone, so such a step never sees the state."""
+    with pytest.warns(PipelineValidationWarning) as caught:
+        Pipe[Any, Any](Sales).step(func)
+
+    (warning,) = caught
+    assert "so it receives the default and not the state" in str(warning.message)
+    assert warning.filename == __file__
+
+
+def test_other_defaults_are_no_mistake() -> None:
+    """A step that has its state, or wants none, may have parameters of its own."""
+    pipe: AnyPipe = Pipe(Sales)
+
+    @pipe.step("total")
+    def total(state: Sales, other: Sales | None = None, limit: int = 3) -> None: ...
+
+    @pipe.step("limit")
+    def limited(limit: int = 3) -> None: ...
+
+    assert list(pipe.registry.steps) == ["total", "limit"]
 
 
 @pytest.mark.parametrize(

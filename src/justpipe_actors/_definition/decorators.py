@@ -7,6 +7,7 @@ module has one function for each, which takes the registry to add to.
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -14,12 +15,12 @@ from typing import Any, TypeVar, cast
 from .._util.callables import definition_of, is_streaming_function
 from ..errors import DefinitionError, PipelineValidationWarning
 from ..events import NodeKind
-from ..specs import Target, Targets, resolve_name
+from ..specs import InjectionSource, Target, Targets, resolve_name
 from .injection import parameter_types_of
 from .names import name_of, step_name_of, target_names
 from .placed_steps import check_placement
 from .registry import Registry
-from .resources import check_resource_function, define_resource
+from .resources import AMBIGUOUS_TYPES, check_resource_function, define_resource
 from .steps import (
     JoinSettings,
     StepDef,
@@ -153,6 +154,11 @@ def define_sub(
     if pipeline is None:
         msg = "@pipe.sub needs pipeline=, the pipe to run."
         raise DefinitionError(msg)
+    if isinstance(pipeline, type):
+        msg = (
+            f"@pipe.sub needs pipeline=, a Pipe and not the class {pipeline.__name__}."
+        )
+        raise DefinitionError(msg)
     if isinstance(pipeline, str):
         msg = (
             f"@pipe.sub needs pipeline=, the Pipe itself and not its name {pipeline!r}."
@@ -185,6 +191,8 @@ def _register(
         label = step_name_of(name, func)
         registry.check_name_is_free(label)
         injection = registry.analyze_step(func, label)
+        if InjectionSource.STATE not in injection.values():
+            warn_about_default(func, label, registry.state_type)
         handler = registry.analyze_handler(join.on_error, label, injection)
         options = build_options(label, join, given, handler)
         parameter_types = parameter_types_of(func, label)
@@ -219,6 +227,34 @@ def define_shared_resource(
         return func
 
     return register
+
+
+def warn_about_default(func: Any, step: str, state_type: object) -> None:
+    """Warn of a parameter for the state that has a default, which it receives."""
+    if not (
+        getattr(func, "__defaults__", None) or getattr(func, "__kwdefaults__", None)
+    ):
+        return
+    for parameter in inspect.signature(func).parameters.values():
+        if parameter.default is not parameter.empty and _is_state(
+            parameter, state_type
+        ):
+            from .._util.await_chain import user_stacklevel  # noqa: PLC0415 - for the warning only
+
+            text = (
+                f"Step '{step}' has a default for '{parameter.name}', so it receives the "
+                "default and not the state. Remove the default."
+            )
+            warnings.warn(text, PipelineValidationWarning, stacklevel=user_stacklevel())
+
+
+def _is_state(parameter: inspect.Parameter, state_type: object) -> bool:
+    hint = parameter.annotation
+    if parameter.name == "state":
+        return True
+    if not isinstance(state_type, type) or state_type in AMBIGUOUS_TYPES:
+        return False
+    return hint is state_type or (isinstance(hint, str) and hint == state_type.__name__)
 
 
 def warn_about_generator(func: Callable[..., Any]) -> None:

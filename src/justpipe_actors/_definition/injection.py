@@ -160,7 +160,7 @@ def parameter_types_of(func: Callable[..., object], step: str) -> dict[str, obje
     """Return the parameters without a default, in order, and their types.
 
     Raises:
-        DefinitionError: the signature cannot be read.
+        DefinitionError: the signature cannot be read, or is one of values by position.
     """
     return dict(_injectable(func, step))
 
@@ -182,6 +182,12 @@ def _injectable(func: Callable[..., object], step: str) -> Iterator[tuple[str, o
     for parameter in parameters:
         if parameter.kind in _VARIADIC or parameter.default is not parameter.empty:
             continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            msg = (
+                f"'{step}' has a positional-only parameter '{parameter.name}', and every "
+                "value is passed by name: write it without the '/'."
+            )
+            raise DefinitionError(msg, step_name=step)
         yield parameter.name, _hint_of(parameter, scope)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from .._util.callables import (
+    accepts,
     definition_of,
     is_async_generator_function,
     is_coroutine_function,
@@ -46,7 +47,7 @@ def check_middleware(middleware: object) -> None:
         problem = "is asynchronous, but it is called once for each step, without await"
     elif is_generator_function(middleware):
         problem = "yields, but its call has to return a function"
-    elif not _accepts(middleware, 2):
+    elif not accepts(middleware, 2):
         problem = "does not take two arguments, a function and a StepContext"
     else:
         return
@@ -96,7 +97,7 @@ def wrap(
         return func
     if not callable(wrapped):
         problem = _not_callable(wrapped, context.name)
-    elif not _accepts(wrapped, 0, parameters):
+    elif not accepts(wrapped, 0, parameters):
         problem = _other_arguments(wrapped, context.name, parameters)
     else:
         return cast("Callable[..., Any]", wrapped)
@@ -140,31 +141,4 @@ def _other_arguments(
         f"'{name}'{definition_of(wrapped)} for step '{step}', which is called {passed} "
         "and does not accept that. Write '(**arguments)' as its parameters, "
         "and pass them on: 'func(**arguments)'."
-    )
-
-
-def _accepts(
-    func: Callable[..., Any], positional: int, named: Collection[str] = ()
-) -> bool:
-    """Tell whether a callable takes these arguments; True if its signature is unknown."""
-    code = getattr(func, "__code__", None)
-    if not positional and code is not None and _takes_any(code):
-        return True  # most are of this form, and reading a signature takes longer
-    try:
-        # That of a decorated function is not the one that is called.
-        signature = inspect.signature(func, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return True
-    try:
-        signature.bind(*([None] * positional), **dict.fromkeys(named))
-    except TypeError:
-        return False
-    return True
-
-
-def _takes_any(code: Any) -> bool:
-    return bool(
-        code.co_flags & inspect.CO_VARKEYWORDS
-        and not code.co_argcount
-        and not code.co_kwonlyargcount
     )

@@ -56,6 +56,8 @@ def step_name_of(name: object, func: object) -> str:
     label = str(name or "")
     if not callable(func):
         msg = f"A step must be callable, not {type(func).__name__}."
+        if isinstance(func, classmethod | property):
+            msg += " Define a function outside of the class."
         raise DefinitionError(msg, step_name=label or "system")
     return label or resolve_name(func)
 

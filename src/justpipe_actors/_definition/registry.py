@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from .._util.callables import accepts, definition_of
 from .._util.lazy_classes import define
 from .._util.notebooks import notebook_remedy
 from ..abc import (
@@ -268,11 +269,18 @@ class Registry:
         """Append an event hook.
 
         Raises:
-            DefinitionError: it is not callable.
+            DefinitionError: it cannot be called with an event, or returns it later.
         """
         self.check_not_frozen()
         _check_callable(hook, "An event hook")
-        check_plain_function(hook, f"Event hook '{resolve_name(hook)}'")
+        label = f"Event hook '{resolve_name(hook)}'"
+        check_plain_function(hook, label)
+        if not accepts(hook, 1):
+            msg = (
+                f"{label}{definition_of(hook)} has to take one argument, an event, and "
+                "return an event."
+            )
+            raise DefinitionError(msg)
         self.event_hooks += (hook,)
 
     def add_observer(self, observer: ObserverProtocol) -> None:

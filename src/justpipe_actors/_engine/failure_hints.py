@@ -1,13 +1,15 @@
 """Hints that are added, as notes, to the errors that beginners meet most often.
 
-Some mistakes can be seen only when a function has failed: a state of another type, which
-is allowed; a context that was not passed; a function of asyncio in a run on trio; a
-middleware that awaits what a plain function returns.  The error of Python names none of
-them, so a note of the exception does.
+Some mistakes can be seen only when a function has failed: a state of another type or a
+frozen one; a context that was not passed; a function of asyncio in a run on trio, or an
+object of another event loop; a middleware that awaits what a plain function returns; a
+decorator that hides the parameters.  The error of Python names none of them, so a note
+of the exception does.
 """
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import sniffio
 
 from .._definition.injection import union_members, without_annotation
-from .._util.callables import unwrap_function
+from .._util.callables import definition_of, unwrap_function
 from .._util.text import safe_str
 from .._util.user_objects import call_or
 from .run_state import RunState
@@ -30,6 +32,21 @@ _NO_ASYNCIO = ("no running event loop", "There is no current event loop")
 _NO_TRIO = ("must be called from async context",)
 """How functions of trio refuse to work outside of it."""
 
+
+_LOOP_RUNS = (
+    "asyncio.run() cannot be called from a running event loop",
+    "This event loop is already running",
+    "Already running ",
+    "Attempted to call run() from inside a run()",
+)
+"""How a second event loop is refused in a thread: by asyncio, anyio and trio."""
+
+_OTHER_LOOP = (
+    "bound to a different event loop",
+    "attached to a different loop",
+    "Event loop is closed",
+)
+"""How asyncio refuses an object that was used in another event loop."""
 
 _NO_AWAITABLE = ("can't be used in 'await' expression", "can't be awaited")
 """How ``await`` refuses a value; the second one since Python 3.14."""
@@ -57,6 +74,13 @@ def find_hints(error: Exception, func: object, run_state: RunState) -> Iterator[
         yield from _state_hint(run_state)
         yield from _context_hint(error, func, run_state)
         yield from _middleware_hint(error, func, run_state)
+    if isinstance(error, TypeError | LookupError):
+        yield from _parameter_hint(func, run_state)
+    if _is_of_frozen_object(error):
+        yield (
+            "Steps change the state in place, and what is frozen cannot be changed: "
+            "remove the option frozen, or assign a changed copy to a field of the state."
+        )
     if isinstance(error, RuntimeError):
         yield from _loop_hint(safe_str(error))
 
@@ -95,14 +119,40 @@ def _middleware_hint(
         last = last.tb_next
     if last is None or last.tb_frame.f_code is not getattr(func, "__code__", None):
         return
-    for node in run_state.plan.nodes.values():
-        if node.is_wrapped and node.func is func:
-            yield (
-                f"A middleware awaits what the function of step '{node.name}' returns, "
-                "and that is no awaitable: the function is not async, or it yields. Write "
-                "'return await result if inspect.isawaitable(result) else result', and "
-                "call a function that yields without await."
-            )
+    if (step := _wrapped_step(func, run_state)) is not None:
+        yield (
+            f"A middleware awaits what the function of step '{step}' returns, and that is "
+            "no awaitable: the function is not async, or it yields. Write 'return await "
+            "result if inspect.isawaitable(result) else result', and call a function that "
+            "yields without await."
+        )
+
+
+def _parameter_hint(func: object, run_state: RunState) -> Iterator[str]:
+    code = getattr(unwrap_function(func), "__code__", None)
+    if code is None or code.co_argcount or code.co_kwonlyargcount:
+        return
+    is_variadic = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    if is_variadic and _wrapped_step(func, run_state) is None:
+        yield (
+            f"'{code.co_name}'{definition_of(func)} names no parameter, so nothing is "
+            "passed to it. Name what it needs; if a decorator made it, use "
+            "functools.wraps there."
+        )
+
+
+def _wrapped_step(func: object, run_state: RunState) -> str | None:
+    """Return the step that a middleware has wrapped in a function."""
+    nodes = run_state.plan.nodes.values()
+    return next((n.name for n in nodes if n.is_wrapped and n.func is func), None)
+
+
+def _is_of_frozen_object(error: Exception) -> bool:
+    """Tell whether a frozen object of dataclasses, attrs or pydantic was assigned to."""
+    name = type(error).__name__
+    return name in {"FrozenInstanceError", "FrozenAttributeError"} or (
+        name == "ValidationError" and "Instance is frozen" in safe_str(error)
+    )
 
 
 def _loop_hint(text: str) -> Iterator[str]:
@@ -110,6 +160,16 @@ def _loop_hint(text: str) -> Iterator[str]:
     foreign, refusals = (
         ("asyncio", _NO_ASYNCIO) if loop == "trio" else ("trio", _NO_TRIO)
     )
+    if text.startswith(_LOOP_RUNS):
+        yield (
+            "Steps run in an event loop, which cannot run another one: make the function "
+            "async, and await what it runs."
+        )
+    if any(refusal in text for refusal in _OTHER_LOOP):
+        yield (
+            "An object that is used here belongs to another event loop, in which it was "
+            "used before. Make it in a @pipe.resource, which is opened in the run's loop."
+        )
     if text.startswith(refusals):
         yield (
             f"This run is on {loop}, where functions of {foreign} do not work; use those "

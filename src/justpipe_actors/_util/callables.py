@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from os.path import basename
 from types import MethodType
 from typing import Any
@@ -51,6 +51,33 @@ def is_async_generator_function(func: object) -> bool:
 def is_streaming_function(func: object) -> bool:
     """Tell whether a call returns a generator of either kind."""
     return is_generator_function(func) or is_async_generator_function(func)
+
+
+def accepts(
+    func: Callable[..., Any], positional: int, named: Collection[str] = ()
+) -> bool:
+    """Tell whether a callable takes these arguments; True if its signature is unknown."""
+    code = getattr(func, "__code__", None)
+    if not positional and code is not None and _takes_any(code):
+        return True  # most are of this form, and reading a signature takes longer
+    try:
+        # That of a decorated function is not the one that is called.
+        signature = inspect.signature(func, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*([None] * positional), **dict.fromkeys(named))
+    except TypeError:
+        return False
+    return True
+
+
+def _takes_any(code: Any) -> bool:
+    return bool(
+        code.co_flags & inspect.CO_VARKEYWORDS
+        and not code.co_argcount
+        and not code.co_kwonlyargcount
+    )
 
 
 def _has_layer(func: object, is_such: Callable[[object], bool]) -> bool:
