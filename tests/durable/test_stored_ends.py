@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
-from justpipe_actors import Pipe, Supervisor
+from justpipe_actors import Event, EventType, Pipe, Supervisor
 from justpipe_actors._run import durable_run
 from justpipe_actors.abc.journal_records import Batch
 from justpipe_actors.errors import RunReleased
@@ -81,3 +82,38 @@ async def test_no_caller_waits_for_an_end_that_was_not_stored(
         async with Supervisor(pipe, journal=journal) as supervisor:
             run = await supervisor.submit(pipe, {}, run_id="run")
             assert (await run.wait()).status is PipelineTerminalStatus.SUCCESS
+
+
+class Rounded(float):
+    """A number like those of numpy, which prints as code."""
+
+    def __repr__(self) -> str:
+        return f"Rounded({float(self)})"
+
+
+@pytest.mark.parametrize("seconds", [Rounded(0.5), True, float("inf")])
+async def test_durations_that_a_hook_has_rewritten_are_stored(seconds: Any) -> None:
+    """The step's figures are in the end that is read back, whatever their class."""
+
+    def rewrite(event: Event) -> Event:
+        if event.type is not EventType.STEP_END or event.meta is None:
+            return event
+        figures = {**event.meta["framework"], "duration_s": seconds}
+        return replace(event, meta={**event.meta, "framework": figures})
+
+    child: Pipe[Any, Any] = Pipe(dict, name="child")
+    child.step("inner")(lambda: None)
+    child.add_event_hook(rewrite)
+    pipe: Pipe[Any, Any] = Pipe(dict, name="parent")
+    pipe.sub("outer", pipeline=child)(lambda: {"n": 1})
+    journal = MemoryJournal()
+
+    with anyio.fail_after(60):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, {}, run_id="run")
+            await run.wait()
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            end = await (await supervisor.submit(pipe, {}, run_id="run")).wait()
+
+    assert end.metrics is not None
+    assert end.metrics.step_latency["outer:inner"].max_s == float(seconds)

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from json.encoder import encode_basestring_ascii as quoted
+from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -168,10 +169,17 @@ def _timing_text(timing: StepTiming) -> str:
     perf: ``repr`` of a float is a large part of it, and the three times of a step that
     ran once are the same (bench: durable chain).
     """
-    total = repr(timing.total_s)
+    total = _number(timing.total_s)
     if timing.count == 1:
         return f"[1,{total},{total},{total}]"
-    return f"[{timing.count},{total},{timing.min_s!r},{timing.max_s!r}]"
+    shortest, longest = _number(timing.min_s), _number(timing.max_s)
+    return f"[{timing.count},{total},{shortest},{longest}]"
+
+
+def _number(seconds: float) -> str:
+    """Return a duration as JSON; an event hook may have put any number there."""
+    is_plain = type(seconds) is float and isfinite(seconds)
+    return repr(seconds) if is_plain else json.dumps(seconds)
 
 
 def load_outcome(value: JsonValue) -> PipelineEndData:
