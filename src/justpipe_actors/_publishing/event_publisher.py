@@ -27,7 +27,10 @@ from .invocation_ids import NO_IDS, InvocationIds
 from .lazy_events import (
     BUILT,
     COUNTED,
+    FINISH,
     KEPT,
+    SYSTEM,
+    TOKEN,
     EventMeta,
     Keep,
     LazyEvent,
@@ -61,9 +64,6 @@ NO_HOOKS: frozenset[int] = frozenset()
 
 INCARNATION_BITS = 40
 """Bits of an event's number below the number of the incarnation."""
-
-_FINISH, _TOKEN = EventType.FINISH, EventType.TOKEN
-_SYSTEM = NodeKind.SYSTEM
 
 
 @frozen(eq=False)
@@ -212,7 +212,7 @@ class EventPublisher:
         self.keep = self.keep_token = None
 
     def _keep_and_put(self, event: LazyEvent) -> None:
-        keep = self.keep_token if type_of(event) is _TOKEN else self.keep
+        keep = self.keep_token if type_of(event) is TOKEN else self.keep
         if keep is not None:
             keep(event)
         self._put(event)
@@ -269,7 +269,7 @@ class EventPublisher:
         type: EventType,
         stage: str,
         payload: object = None,
-        kind: NodeKind = _SYSTEM,
+        kind: NodeKind = SYSTEM,
         ids: InvocationIds = NO_IDS,
         meta: EventMeta = None,
     ) -> None:
@@ -300,13 +300,13 @@ class EventPublisher:
         self._seq = seq = self._seq + 1
         self._finish_waits = True
         finish: LazyEvent = (
-            _FINISH,
+            FINISH,
             seq,
             time(),
             self.run_id,
             "system",
             payload,
-            _SYSTEM,
+            SYSTEM,
             NO_IDS,
             meta,
         )
@@ -343,7 +343,7 @@ class EventPublisher:
         run_id, counts, name = self.run_id, self._counts, type._value_
         put, has_observers = self._put, self._has_observers
         observe, observe_token = self.observers.put, self.observers.put_token
-        kind, shared_fields = _SYSTEM, dict[str, object]()
+        kind, shared_fields = SYSTEM, dict[str, object]()
 
         published = 0
 
@@ -445,7 +445,7 @@ class EventPublisher:
         else:
             at = event.timestamp if isinstance(event, Event) else event[2]
             event = (type, seq, at, self.run_id, step, owner_id, event)
-        keep = self.keep_token if type is _TOKEN else self.keep
+        keep = self.keep_token if type is TOKEN else self.keep
         if keep is not None:
             keep(event)
         return event

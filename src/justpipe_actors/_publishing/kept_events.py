@@ -23,9 +23,9 @@ import anyio
 import attrs
 
 from .._util.lazy_classes import define
-from ..events import Event, EventType
+from ..events import Event
 from .event_publisher import EventPublisher
-from .lazy_events import LazyEvent, built, number_of, timestamp_of, type_of
+from .lazy_events import TOKEN, LazyEvent, built, number_of, timestamp_of, type_of
 
 
 MIN_KEPT = 500
@@ -40,8 +40,6 @@ perf: a queue takes 760 bytes, and most runs that wait for something have few ev
 
 _NO_EVENTS: deque[LazyEvent] = deque(maxlen=0)
 """Shared queue of all runs that have no queues yet; it stays empty."""
-
-_TOKEN = EventType.TOKEN
 
 
 @define(eq=False, repr=False)
@@ -96,7 +94,7 @@ class KeptEvents:
                 self._disarm()
 
     def _queue(self, event: LazyEvent) -> None:
-        (self._tokens if type_of(event) is _TOKEN else self._events).append(event)
+        (self._tokens if type_of(event) is TOKEN else self._events).append(event)
 
     def end(self) -> None:
         """Mark the end of the events."""

@@ -25,12 +25,9 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from .._util.lazy_classes import define
-from ..events import Event, EventType
+from ..events import Event
 from .event_buffer import EVENTS_PER_TURN
-from .lazy_events import KEPT, LazyEvent, Visibility, built, type_of
-
-
-_TOKEN = EventType.TOKEN  # perf: see ``lazy_events``
+from .lazy_events import KEPT, TOKEN, LazyEvent, Visibility, built, type_of
 
 
 @define(eq=False, repr=False)
@@ -109,7 +106,7 @@ class ReplayBuffer:
     def put(self, event: LazyEvent) -> None:
         """Keep an event, in place of an older one when the buffer is full."""
         self._last_number += 1
-        queue = self.tokens if type_of(event) is _TOKEN else self.others
+        queue = self.tokens if type_of(event) is TOKEN else self.others
         queue.put(self._last_number, event)
         if 0 < self.capacity <= self.peak_length:
             self._drop()

@@ -26,6 +26,7 @@ from .._backends import Group
 from .._engine.actor_system import ActorSystem
 from .._engine.run_state import step_waits_of
 from .._plan.failure_policy import Failure
+from .._publishing.lazy_events import START
 from .._supervision.resource_calls import current_pool
 from .._supervision.resource_pool import ResourcePool
 from .._util.interrupts import enable_ki_protection
@@ -56,8 +57,6 @@ if TYPE_CHECKING:
     from .._engine.isolation import IsolatedState
 
 
-_START = EventType.START  # perf: see ``_publishing.lazy_events``
-
 NO_VARIABLES = Context()
 """The context variables of a run that is over."""
 
@@ -77,7 +76,7 @@ async def start_run(run: Run, tasks: Group | None) -> bool:
         _report_empty_pipeline(run)
         return False
     if run_state.journal is None:
-        run.publisher.publish(_START, "system", run.request.state)
+        run.publisher.publish(START, "system", run.request.state)
     else:
         _run.durable_run.publish_beginning(run, run_state.journal)
     return run_state.termination is None
