@@ -1,8 +1,10 @@
 """Log a warning when a hook, an observer or a resource holds the event loop for long.
 
 ``watch`` resumes a coroutine by itself and measures each part from one wait to the next,
-without a task or a thread.  The engine measures the functions of steps in its own way
-(``_engine/blocking.py``) and words its warnings here, too.
+without a task or a thread.  The functions of steps have another driver
+(``_engine/user_code.py``), because it has to run each part in the context variables of
+the invocation and with Ctrl-C enabled; what is watched here runs in the context of the
+task that awaits it.  Both word their warnings here.
 """
 
 from __future__ import annotations
