@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import pytest
 
 from justpipe_actors import Ask, EventType, Pipe, Supervisor
+from justpipe_actors.abc import Batch
 from justpipe_actors.journals import MemoryJournal
 
 from .crash_model import wait_until
@@ -119,3 +122,52 @@ async def test_leaving_while_a_run_waits_changes_nothing(grace: float) -> None:
         await supervisor.answer(ask.id, value=False)
         with anyio.fail_after(30):
             assert (await run.wait()).status.value == "success"
+
+
+class SlowJournal(MemoryJournal):
+    """A journal that stores a waiting run when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(verify=True)
+        self.is_storing, self.may_store = threading.Event(), threading.Event()
+
+    def append(self, batches: Sequence[Batch]) -> frozenset[int]:
+        if any(one.status == "waiting" for one in batches):
+            self.is_storing.set()
+            self.may_store.wait(30)
+        return super().append(batches)
+
+
+@pytest.mark.parametrize(
+    ("question", "limit", "expected"),
+    [
+        (Ask(bool, "Publish?", to="after", timeout=0.1), None, ["failed"]),
+        (Ask(None, timeout=0.1), None, ["success"]),
+        (Ask(None, to="after", timeout=0.1), None, ["success", "after"]),
+        (Ask(bool, "Publish?", to="after"), 0.1, ["timeout"]),
+    ],
+    ids=["question", "pause", "pause before a step", "timeout of the run"],
+)
+async def test_a_time_that_comes_while_a_run_is_stored_is_not_lost(
+    question: Ask, limit: float | None, expected: list[str]
+) -> None:
+    """The run goes on when it is stored, and ``wait()`` returns its end."""
+    after: list[str] = []
+    pipe: Pipe[Any, Any] = Pipe(dict, name="asking")
+    pipe.step("ask", routes=["after"])(lambda state: question)
+    pipe.step("after")(lambda state: after.append("after"))
+    journal = SlowJournal()
+
+    with anyio.fail_after(60):
+        async with Supervisor(pipe, journal=journal) as supervisor:
+            run = await supervisor.submit(pipe, {}, timeout=limit)
+            await wait_until(journal.is_storing.is_set)
+            await anyio.sleep(0.2)
+            journal.may_store.set()
+            end = await run.wait()
+            types = [event.type async for event in run]
+
+    assert [end.status.value, *after] == expected
+    assert types.count(EventType.STEP_ERROR) == expected.count("failed")
+    assert types.count(EventType.TIMEOUT) == expected.count("timeout")
+    assert types[-1] is EventType.FINISH

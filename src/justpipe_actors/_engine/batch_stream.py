@@ -381,8 +381,9 @@ class BatchStream:
             self.request()
         else:
             self.park()
-        if self._quiet is not None:
-            self._quiet.set()
+        quiet, self._quiet = self._quiet, None
+        if quiet is not None:
+            quiet.set()
 
     def _give_up(self, error: Exception) -> None:
         """Stop recording, and release everything that waits for a batch."""
@@ -464,9 +465,7 @@ class BatchStream:
                 how it stands then.
         """
         self._is_closing = True
-        while self._is_busy:
-            self._quiet = anyio.Event()
-            await self._quiet.wait()
+        await self.wait_idle()
         if self.is_sealed:
             return False
         done = anyio.Event()
@@ -480,6 +479,13 @@ class BatchStream:
         await done.wait()
         self.is_sealed = True
         return ends[0] is BatchEnd.STORED
+
+    async def wait_idle(self) -> None:
+        """Wait until no batch is being stored."""
+        while self._is_busy:
+            if self._quiet is None:
+                self._quiet = anyio.Event()
+            await self._quiet.wait()
 
 
 def apply_delta(fold: dict[str, JsonValue], delta: dict[str, JsonValue]) -> None:

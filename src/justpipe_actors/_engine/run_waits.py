@@ -247,11 +247,21 @@ class RunWaits:
         self._with_place(partial(self._expire, wait))
 
     def _expire(self, wait: Wait) -> None:
-        if self.is_withdrawn(wait):
+        if self.is_withdrawn(wait) or self._is_left_to_next_owner(wait):
             return
         self.close(wait)
         self.records.late(wait)
         self._guarded(wait.on_timeout)
+
+    def _is_left_to_next_owner(self, wait: Wait) -> bool:
+        """Return whether a wait between steps ends where the run is taken up again.
+
+        The row that releases the run is under way, and has the time of the wait.
+        """
+        journal = self.run_state.journal
+        return (
+            journal is not None and journal.stream.is_releasing and wait in self.between
+        )
 
     def is_withdrawn(self, wait: Wait) -> bool:
         """Return whether a wait is closed, so that its end has no effect any more."""

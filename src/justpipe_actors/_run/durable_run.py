@@ -137,7 +137,16 @@ async def is_released(run: Run, journal: RunJournal) -> bool:
     stream = journal.stream
     if run.released is not None and not journal.prefix and not stream.is_sealed:
         await stream.close("release", LastRow("ready"))
+    elif stream.is_releasing:
+        await stream.wait_idle()  # the row that parks the run may be under way
     return stream.is_sealed
+
+
+def is_being_parked(run: Run) -> bool:
+    """Return whether the row that parks a run is under way."""
+    journal = run.run_state.journal
+    is_releasing = journal is not None and journal.stream.is_releasing
+    return is_releasing and run.released is None
 
 
 def dump_outcome(end: PipelineEndData, suspended_at: str | None) -> Callable[[], str]:

@@ -128,7 +128,11 @@ async def _wait_within_timeout(run: Run) -> None:
         return
     with anyio.move_on_after(timeout if left is None else left) as run.time_limit:
         await run.run_state.needs_attention.wait()
-    if not run.run_state.needs_attention.is_set():
+    if run.run_state.needs_attention.is_set():
+        return
+    if _run.durable_run.is_being_parked(run):
+        await run.run_state.needs_attention.wait()  # the next owner ends it
+    else:
         _time_out(run)
 
 
