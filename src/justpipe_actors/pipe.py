@@ -33,6 +33,7 @@ from ._definition.decorators import (
     define_step,
     define_sub,
     define_switch,
+    is_decorated,
     on_instance,
     warn_about_generator,
 )
@@ -286,8 +287,7 @@ class Pipe(Generic[StateT, ContextT]):
             DefinitionError: an argument is invalid.
         """
         join = JoinSettings(barrier_timeout, barrier_type, on_error)
-        is_function = callable(name) or isinstance(name, classmethod | property)
-        if is_function and not isinstance(name, str):
+        if is_decorated(name):
             return define_step(self.registry, None, to, join, options)(name)
         return define_step(self.registry, name, to, join, options)
 

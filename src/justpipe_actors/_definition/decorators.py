@@ -61,6 +61,13 @@ def _used_on_class(method: str, given: tuple[object, ...]) -> str:
     )
 
 
+def is_decorated(first: object) -> bool:
+    """Tell whether the first argument of a decorator is what it decorates."""
+    if isinstance(first, str):
+        return False
+    return callable(first) or isinstance(first, classmethod | property)
+
+
 def define_step(
     registry: Registry,
     name: str | None,
