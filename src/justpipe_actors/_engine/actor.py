@@ -258,9 +258,8 @@ class Actor:
         self.is_queued = False
         if limit and self.busy >= limit:
             return None
-        if (
-            single := inbox.single
-        ) is not None:  # perf: ``Inbox.take`` without its call
+        single = inbox.single
+        if single is not None:  # perf: ``Inbox.take`` without its call (bench: chain)
             inbox.single, inbox.depth = None, 0
             inbox.taken += 1
             self.busy += 1

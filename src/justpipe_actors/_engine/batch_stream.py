@@ -219,7 +219,7 @@ class BatchStream:
         self._store("commit")
 
     def _stop_timer(self) -> None:
-        """Forget a batch that was to be taken later: one is taken now, or none follows."""
+        """Cancel the delayed batch, because one is taken now or no more are taken."""
         timer, self._timer = self._timer, None
         if timer is not None:
             self.is_requested = False

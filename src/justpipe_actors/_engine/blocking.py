@@ -1,4 +1,4 @@
-"""Log a warning when a user's function holds the event loop for long.
+"""Log a warning when a step holds the event loop for long, or outlasts its timeout.
 
 A function holds the loop from one of its waits to the next.  The engine resumes each
 coroutine by itself, so it measures these parts without a task or a thread: the part up
@@ -66,11 +66,8 @@ def warn_of_blocking(
 
 def check_timeout(invocation: Invocation, timeout: float) -> None:
     """Log, once for each step of a run, that a call could not be ended in time."""
-    run_state, name, seconds = (
-        invocation.run_state,
-        invocation.node.name,
-        invocation.seconds,
-    )
+    run_state, name = invocation.run_state, invocation.node.name
+    seconds = invocation.seconds
     key = f"{name}: timeout"
     if seconds <= timeout or key in run_state.blocking_steps:
         return

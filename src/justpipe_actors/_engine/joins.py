@@ -172,7 +172,7 @@ class Wave:
     started: set[str] = attrs.field(factory=set)
     """Steps that have started in it."""
     entries: dict[str, StepEntry] = _NO_ENTRIES
-    """Ways into steps, for those that were told of."""
+    """The entries of steps that have received a report, by step."""
     live_count: int = 0
     """Messages and invocations of this wave, and laps in it."""
     _started_so_far: frozenset[str] = attrs.field(default=NO_STEPS, init=False)
@@ -183,7 +183,7 @@ class Wave:
         self.started.add(step)
 
     def add_entry(self, step: str, entry: StepEntry) -> None:
-        """Note the ways into a step that was told of."""
+        """Add the entry of a step that receives its first report."""
         if self.entries is _NO_ENTRIES:
             self.entries = {}
         self.entries[step] = entry

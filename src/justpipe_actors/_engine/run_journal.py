@@ -119,7 +119,7 @@ class RunJournal:
     touched: dict[Key, bool] = attrs.field(factory=dict, init=False)
     """Keys with a changed value since the last batch, in order.
 
-    True for an entity that no row has.
+    The value is True for an entity that no row has yet.
     """
     state_parts: StateParts | None = attrs.field(default=None, init=False)
     """The stored parts of the run's state; those of a child are in ``child_state``."""
@@ -180,7 +180,7 @@ class RunJournal:
         stream, run_state = self.stream, self.run_state
         if stream.holds or stream.is_releasing or stream.is_sealed or run_state.halted:
             stream.post(self, message)
-        else:  # perf: what ``post`` comes to in group mode (bench: durable chain)
+        else:  # perf: ``post`` without its call, in group mode (bench: durable chain)
             routing.put(run_state, message)
 
     def _keep_item(self, message: Start) -> None:

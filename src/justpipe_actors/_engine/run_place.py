@@ -58,7 +58,7 @@ class RunPlace:
         if self._has_ended or self.is_given_back:
             return
         for member in self.members:
-            waits_of(member)  # created: it reports each finished message
+            waits_of(member)  # creates the waits, which report each finished message
         if any(map(_has_wait, self.members)) and all(map(_only_waits, self.members)):
             self.is_given_back = True
             self.give_back()

@@ -418,8 +418,8 @@ class EventPublisher:
                 publisher.sink.put(event)
                 return
             if timing is not None:
-                # Not asked of a lazy event again, which knows it by all runs it came
-                # through: the work would grow with the third power of the depth.
+                # ``timing_of`` a lazy event visits all runs that it came through, so
+                # calling it in each run would take time cubic in the depth.
                 is_new = isinstance(event, Event)  # a hook may have changed it
                 timing = timing_of(event) if is_new else timing.within(step)
             publisher, step, owner_id = parent

@@ -124,17 +124,17 @@ class Timing(NamedTuple):
     """How long an invocation of a child run took."""
 
     stage: str
-    """Its stage, as the run sees it that passes its last event on."""
+    """Its stage, with the steps of the child runs that its last event came through."""
     seconds: float
     """Its duration."""
 
     def within(self, step: str) -> Timing:
-        """Return it as the run sees it that runs the child in a step."""
+        """Return the timing for the parent run, which runs the child in a step."""
         return Timing(f"{step}:{self.stage}", self.seconds)
 
 
 def timing_of(event: LazyEvent) -> Timing | None:
-    """Return stage and duration of the invocation that an event ends; None of others."""
+    """Return the timing of the invocation that an event ends; None for other events."""
     if type_of(event) is not STEP_END:
         return None
     forwards, own = _unwrapped(event)

@@ -113,7 +113,7 @@ async def store_end(
         if await journal.stream.close("end", _last_row(end, journal), revise):
             return stored
     except BaseException:
-        if run.released is None:  # else a caller would wait for its end for ever
+        if run.released is None:  # else a caller would wait for its end forever
             run.released = RunReleased(run.run_state.run_id, UNSTORED)
         journal.stream.seal()  # it is not an error of the run, so it is not recorded
         raise
@@ -152,8 +152,8 @@ def is_being_parked(run: Run) -> bool:
 def dump_outcome(end: PipelineEndData, suspended_at: str | None) -> Callable[[], str]:
     """Return a function that returns how a run has ended as JSON text.
 
-    Only the function's call is left to the writer's thread: the user's objects in the
-    end are converted here.
+    The user's objects in the end are converted here, in the event loop; the returned
+    function only formats text and is called in the writer's thread.
     """
     from .. import codec  # noqa: PLC0415 - imports cattrs, for durable runs only
 

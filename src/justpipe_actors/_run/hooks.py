@@ -87,7 +87,9 @@ def log_hook_failure(run: Run, name: str, kind: FailureKind, error: Exception) -
         extra={
             "run": run.run_state.run_id,
             "hook": name,
-            "error_type": type(error).__name__,  # the command line shows it otherwise
+            "error_type": type(
+                error
+            ).__name__,  # marks what the command line shows itself
         },
     )
 
