@@ -52,7 +52,7 @@ from ._definition.steps import (
 from ._util.arguments import check_count
 from ._util.environment import main_import
 from ._util.notebooks import is_notebook
-from ._util.text import count_text
+from ._util.text import count_text, safe_repr
 from ._util.user_errors import drop_engine_frames
 from .abc import AnyPlacement, EventHook, Middleware, ObserverProtocol, Redact
 from .cancellation import CancellationToken
@@ -589,8 +589,18 @@ class Pipe(Generic[StateT, ContextT]):
 
         Args:
             renderer: draws it; None is ``MermaidRenderer()``.
+
+        Raises:
+            TypeError: it is no renderer.
         """
         drawn = renderer or visualization.MermaidRenderer()
+        if not hasattr(drawn, "render"):
+            msg = (
+                "graph() takes a renderer, such as SvgRenderer(), and returns the text of "
+                f"the drawing; it cannot use {safe_repr(drawn, limit=80)}. Write the text "
+                "to a file with Path.write_text."
+            )
+            raise TypeError(msg)
         return drawn.render(self.registry.steps, self.topology, **self.registry.hooks)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

@@ -143,7 +143,13 @@ def test_an_outer_application_may_check_hosts(path: str) -> None:
 def test_the_first_failed_check_decides_the_response() -> None:
     """A request with a foreign host learns nothing about tokens."""
     assert refusal(asked("GET"), RULES).status == 400  # type: ignore[union-attr]
-    assert refusal(asked("GET", host="evil.example"), RULES).code == "foreign_host"  # type: ignore[union-attr]
+    refused = refusal(asked("GET", host="evil.example"), RULES)
+    assert refused is not None
+    assert refused.code == "foreign_host"
+    assert refused.detail == (
+        "This host is not served; allow it with --allowed-host, or with "
+        "allowed_hosts= of create_app."
+    )
     own = "127.0.0.1:8741"
     assert refusal(asked("GET", host=own), RULES).status == 401  # type: ignore[union-attr]
     assert refusal(asked("GET", "/runs", host=own), RULES) is None

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 import trio
-from justpipe_actors import Pipe
+from justpipe_actors import Pipe, Skip
 from justpipe_actors.errors import DefinitionError
 
 
@@ -361,3 +361,16 @@ async def test_an_object_of_another_event_loop_gets_the_remedy(text: str) -> Non
     (note,) = await notes_of(pipe, {})
 
     assert "Make it in a @pipe.resource" in note
+
+
+async def test_a_signal_that_is_raised_gets_the_remedy() -> None:
+    """Python says only that it is no exception."""
+    pipe: AnyPipe = Pipe(dict)
+
+    @pipe.step
+    def load(state: Any) -> None:
+        raise Skip()  # type: ignore[misc]  # noqa: RSE102 - no class is meant
+
+    assert await notes_of(pipe, {}) == [
+        "Stop, Skip, Retry and Suspend are returned and not raised: 'return Skip()'."
+    ]

@@ -169,6 +169,22 @@ def test_a_decorated_descriptor_is_refused_at_once(kind: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("wrong", [Pipe(dict), 5])
+def test_an_object_in_place_of_a_function_is_refused_at_once(wrong: Any) -> None:
+    """It would be the name of a step that is never defined."""
+    message = message_of(lambda: Pipe[Any, Any](dict).step(wrong))
+
+    assert message == f"A step's name must be a string, not {type(wrong).__name__}."
+
+
+def test_a_path_in_place_of_a_renderer_gets_the_remedy() -> None:
+    """A drawing is returned and not written."""
+    with pytest.raises(TypeError, match="returns the text of the drawing") as caught:
+        Pipe[Any, Any](dict).graph("graph.svg")  # type: ignore[arg-type]
+
+    assert str(caught.value).endswith("Write the text to a file with Path.write_text.")
+
+
 def test_a_positional_only_parameter_is_refused() -> None:
     """Values are passed by name, so such a step failed in every run."""
     pipe: AnyPipe = Pipe(dict)

@@ -17,7 +17,7 @@ from ..errors import DefinitionError, PipelineValidationWarning
 from ..events import NodeKind
 from ..specs import InjectionSource, Target, Targets, resolve_name
 from .injection import parameter_types_of
-from .names import name_of, step_name_of, target_names
+from .names import check_step_name, name_of, step_name_of, target_names
 from .placed_steps import check_placement
 from .registry import Registry
 from .resources import AMBIGUOUS_TYPES, check_resource_function, define_resource
@@ -80,6 +80,8 @@ def define_step(
     Raises:
         DefinitionError: an argument is invalid.
     """
+    if name is not None:
+        check_step_name(name)
     return _register(registry, NodeKind.STEP, name, join, options, to=to)
 
 

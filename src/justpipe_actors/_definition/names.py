@@ -44,15 +44,25 @@ def check_plain_function(func: object, role: str) -> None:
     raise DefinitionError(msg)
 
 
+def check_step_name(name: object) -> None:
+    """Refuse a name that is no string, such as an object that is no function.
+
+    Raises:
+        DefinitionError: it is no string.
+    """
+    if not isinstance(name, str):
+        msg = f"A step's name must be a string, not {type(name).__name__}."
+        raise DefinitionError(msg)
+
+
 def step_name_of(name: object, func: object) -> str:
     """Return the name of a decorated function's step.
 
     Raises:
         DefinitionError: the name is no string, or the function is not callable.
     """
-    if name and not isinstance(name, str):
-        msg = f"A step's name must be a string, not {type(name).__name__}."
-        raise DefinitionError(msg)
+    if name:
+        check_step_name(name)
     label = str(name or "")
     if not callable(func):
         msg = f"A step must be callable, not {type(func).__name__}."

@@ -33,6 +33,9 @@ _NO_TRIO = ("must be called from async context",)
 """How functions of trio refuse to work outside of it."""
 
 
+_NO_EXCEPTION = "exceptions must derive from BaseException"
+"""How ``raise`` refuses what is no exception."""
+
 _LOOP_RUNS = (
     "asyncio.run() cannot be called from a running event loop",
     "This event loop is already running",
@@ -74,6 +77,8 @@ def find_hints(error: Exception, func: object, run_state: RunState) -> Iterator[
         yield from _state_hint(run_state)
         yield from _context_hint(error, func, run_state)
         yield from _middleware_hint(error, func, run_state)
+    if isinstance(error, TypeError) and safe_str(error).startswith(_NO_EXCEPTION):
+        yield "Stop, Skip, Retry and Suspend are returned and not raised: 'return Skip()'."
     if isinstance(error, TypeError | LookupError):
         yield from _parameter_hint(func, run_state)
     if _is_of_frozen_object(error):

@@ -112,7 +112,10 @@ def _host_refusal(asked: Asked, rules: Rules) -> Refusal | None:
         return None
     if host in rules.hosts or name in rules.hosts:
         return None
-    detail = "This host is not served; allow it with --allowed-host."
+    detail = (
+        "This host is not served; allow it with --allowed-host, or with "
+        "allowed_hosts= of create_app."
+    )
     return Refusal(403, "foreign_host", detail)
 
 
