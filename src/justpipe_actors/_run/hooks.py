@@ -87,9 +87,8 @@ def log_hook_failure(run: Run, name: str, kind: FailureKind, error: Exception) -
         extra={
             "run": run.run_state.run_id,
             "hook": name,
-            "error_type": type(
-                error
-            ).__name__,  # marks what the command line shows itself
+            # The command line does not log records with this: it shows the failure itself.
+            "error_type": type(error).__name__,
         },
     )
 
