@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from justpipe_actors import Pipe, Supervisor
-from justpipe_actors._run.run import GRACE_SECONDS
+from justpipe_actors._run.grace_period import GRACE_SECONDS
 from justpipe_actors._run.run_stream import RunStream
 from justpipe_actors._util.sync import REPORT_INTERVAL
 from justpipe_actors.observability import Observer

@@ -24,11 +24,10 @@ from ..events import EventType
 from ..failures import FailureClassificationConfig, FailureKind
 from ..outcomes import PipelineEndData, PipelineTerminalStatus
 from .final_status import RunFigures, build_end_data
+from .grace_period import GRACE_SECONDS, GracePeriod
 from .hooks import add_hook_failure, call_hook, log_hook_failure, watch_owner
 from .run import (
-    GRACE_SECONDS,
     REQUESTED_ENDS,
-    GracePeriod,
     Run,
 )
 

@@ -19,10 +19,8 @@ from .._util.failpoints import Seam
 from .._util.sync import bound, do_nothing, wait_and_report
 from .._util.user_errors import OWNER_CANCELLED, TASK_CANCELLED
 from ..outcomes import PipelineTerminalStatus
-from .run import (
-    Run,
-    log_held_up,
-)
+from .grace_period import log_held_up
+from .run import Run
 
 
 MAX_SERVED_DEPTH = 16
