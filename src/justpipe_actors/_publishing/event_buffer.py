@@ -179,7 +179,7 @@ class EventBuffer:
         return self._reader.begin_wait()
 
     def end_wait(self, change: LoopEvent) -> None:
-        """Note that the reader waits no longer."""
+        """Note that the reader no longer waits."""
         self._reader.end_wait(change)
 
     def end(self) -> None:

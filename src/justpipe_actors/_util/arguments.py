@@ -25,7 +25,7 @@ def _is_whole(value: object) -> bool:
 def check_seconds(
     name: str, value: Any, *, is_optional: bool = False, is_signed: bool = False
 ) -> None:
-    """Refuse a value that is no number of seconds; infinity is allowed.
+    """Refuse a value that is not a number of seconds; infinity is allowed.
 
     Args:
         name: the argument, for the error.
@@ -53,7 +53,7 @@ def check_seconds(
 def check_count(
     name: str, value: Any, *, is_optional: bool = False, minimum: int | None = 0
 ) -> None:
-    """Refuse a value that is no whole number.
+    """Refuse a value that is not a whole number.
 
     Args:
         name: the argument, for the error.
@@ -62,7 +62,7 @@ def check_count(
         minimum: the smallest allowed number; None is no limit.
 
     Raises:
-        TypeError: it is no whole number.
+        TypeError: it is not a whole number.
         ValueError: it is less than the minimum.
     """
     if is_optional and value is None:

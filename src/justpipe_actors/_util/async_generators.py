@@ -89,7 +89,7 @@ def streaming(
         run_step: runs each step of the generator elsewhere; None runs it here.
     """
 
-    # ``inspect`` takes a partial of an async generator function for one.
+    # ``inspect`` treats a partial of an async generator function as one.
     return functools.update_wrapper(functools.partial(_iterate, func, run_step), func)
 
 

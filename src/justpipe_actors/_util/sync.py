@@ -65,7 +65,7 @@ class Wakeup:
         return event
 
     def end_wait(self, event: LoopEvent) -> None:
-        """Note that the task waits no longer, whether it was notified or not."""
+        """Note that the task no longer waits, whether it was notified or not."""
         if self._event is event:
             self._event = None
             self.has_waiter = False
@@ -116,7 +116,7 @@ class OneShotEvent:
         return event
 
     def end_wait(self, event: LoopEvent) -> None:
-        """Note that a task waits no longer, whether the event was set or not."""
+        """Note that a task no longer waits, whether the event was set or not."""
         if self._waited_for is not None:
             self._waited_for.remove(event)
 
