@@ -8,6 +8,7 @@ a supervisor on each copy recovers from a crash at each commit.
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -55,6 +56,7 @@ def fill_journal(copy: bytes, journal: J) -> J:
     connection = sqlite3.connect(
         ":memory:", isolation_level=None, check_same_thread=False
     )
+    weakref.finalize(journal, connection.close)
     connection.deserialize(copy)
     connection.execute("DELETE FROM workers")
     connection.execute(

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     journal = SQLiteJournal(path)
     journal.open()
     journal.close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(StoreVersionError, match=r"version 99 .* Upgrade"):
@@ -73,7 +74,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
 def test_another_database_is_refused(tmp_path: Path) -> None:
     """A journal never adds its tables to a file with other tables."""
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE mine (a)")
     connection.close()
     with pytest.raises(StoreError, match="no journal"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ def approval(*, persist: bool = True) -> Pipe[Any, Any]:
 
 async def begin(root: Path, what: str, *, persist: bool = True) -> None:
     """Submit a run and leave when it waits or has ended."""
-    pipe, journal = approval(persist=persist), SQLiteJournal(root / "journal.db")
-    with anyio.fail_after(30):
+    pipe = approval(persist=persist)
+    with anyio.fail_after(30), closing(SQLiteJournal(root / "journal.db")) as journal:
         async with Supervisor(pipe, journal=journal) as supervisor:
             await supervisor.submit(pipe, {"what": what}, run_id=what)
             while (row := journal.find(what)) is None or row.status == "running":  # noqa: ASYNC110
@@ -129,8 +130,9 @@ async def test_a_run_whose_process_died_is_waiting_and_not_abandoned(
     assert run is not None
     assert (run.label, run.journal) == ("waiting", str(root / "journal.db"))
 
-    SQLiteJournal(root / "journal.db").cancel("ask", "no")
-    with sqlite3.connect(root / "journal.db") as connection:
+    with closing(SQLiteJournal(root / "journal.db")) as journal:
+        journal.cancel("ask", "no")
+    with closing(sqlite3.connect(root / "journal.db")) as connection, connection:
         connection.execute("UPDATE runs SET status = 'stuck', problem = 'step gone'")
     capsys.readouterr()
     assert main(["list", "--status", "stuck", "--json"]) == 0
@@ -183,5 +185,5 @@ def _label(root: Path) -> str:
 
 def _rewrite(root: Path, statement: str) -> None:
     """Change the history as a process that was killed would have left it."""
-    with sqlite3.connect(_only_store(root).path) as connection:
+    with closing(sqlite3.connect(_only_store(root).path)) as connection, connection:
         connection.execute(statement)

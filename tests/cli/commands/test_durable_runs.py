@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -50,9 +52,16 @@ def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def journal(where: Path) -> SQLiteJournal:
+def empty_journal(where: Path) -> Iterator[SQLiteJournal]:
+    """Return an empty journal."""
+    with closing(SQLiteJournal(where)) as journal:
+        yield journal
+
+
+@pytest.fixture
+def journal(empty_journal: SQLiteJournal) -> SQLiteJournal:
     """Return a journal with a run that asks, and one that is stuck."""
-    journal = SQLiteJournal(where)
+    journal = empty_journal
     worker = journal.add_worker("w")
     new = [
         NewRun(run_id=n, pipe="p", fingerprint="f", input="{}") for n in ("r1", "s1")
@@ -131,10 +140,10 @@ def test_asks_are_listed_and_answered(
 
 
 def test_a_run_at_work_shows_its_unfinished_steps(
-    where: Path, capsys: pytest.CaptureFixture[str]
+    empty_journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Those that have begun or are queued, in child runs, too."""
-    journal = SQLiteJournal(where)
+    journal = empty_journal
     new = NewRun(run_id="r1", pipe="p", fingerprint="f", input="{}")
     run = journal.submit(new, journal.add_worker("w")).run.id
     delta = {
@@ -174,10 +183,10 @@ def test_runs_are_ended_and_copied(
 
 
 def test_a_resumed_run_shows_the_run_that_goes_on_for_it(
-    where: Path, capsys: pytest.CaptureFixture[str]
+    empty_journal: SQLiteJournal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A run is resumed once, so afterwards nothing says how to do it."""
-    journal = SQLiteJournal(where)
+    journal = empty_journal
     new = NewRun(run_id="r1", pipe="p", fingerprint="f", input="{}")
     run = journal.submit(new, journal.add_worker("w")).run.id
     outcome = '{"suspended": "draft"}'
