@@ -116,6 +116,24 @@ async def test_a_watched_block_raises_its_deadlock_and_the_loop_goes_on() -> Non
         await anyio.sleep(5)
 
 
+class Odd:
+    """An object that does not say of which class it is."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """Raise."""
+        raise KeyError("class")
+
+
+@pytest.mark.virtual_time
+async def test_a_deadlock_is_reported_whatever_is_in_memory() -> None:
+    """The search for the runs asks no object for its class."""
+    odd = [Odd()]
+    with pytest.raises(Deadlock, match="in left"), watched():
+        await stuck().run({}).wait()
+    assert len(odd) == 1
+
+
 async def test_watching_a_loop_in_real_time_changes_nothing() -> None:
     """``watched`` has no effect without virtual time."""
     with watched():

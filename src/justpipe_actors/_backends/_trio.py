@@ -169,7 +169,7 @@ class _LateGroup(Group):
                     nursery.cancel_scope.cancel()
                 await func(*args)
             self._nurseries.remove(nursery)
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103 - raised at the consumer
             failure = _without_cancellation(error)
             if failure is None:
                 raise
