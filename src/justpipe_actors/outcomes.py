@@ -136,9 +136,9 @@ _set_raw_fields = vars(_Instance)["__dict__"].__set__
 
 
 class _ConvertedWhenRead(_Instance):
-    """An object whose fields may be converted when one is first read.
+    """The first read of a field converts all fields of such an object.
 
-    Its ``__dict__`` converts too, since encoders of other libraries read fields there.
+    Reading its ``__dict__`` converts them too, since other libraries' encoders read that.
     """
 
     if not TYPE_CHECKING:  # type checkers know the fields

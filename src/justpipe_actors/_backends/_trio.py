@@ -100,18 +100,18 @@ class _Group(Group):
 
 
 class _LateGroup(Group):
-    """A group that opens its nursery when a task is started, in that task.
+    """A group whose nursery is opened by its first task.
 
-    The loop owns this task, as it owns the task of a run.  So an error of a task does not
-    cancel the block, but is reported.
+    This task is a system task, like the task of a run.  The nursery is not around the
+    block, so an error of a task is reported and does not cancel the block.
 
     perf: most short runs start no task, and a nursery takes a tenth of such a run
     (bench: small).
     """
 
     __slots__ = (
-        "_has_failed",
         "_hosts",
+        "_is_cancelled",
         "_is_closed",
         "_nurseries",
         "_on_error",
@@ -124,7 +124,7 @@ class _LateGroup(Group):
         """Tasks that have a nursery or are about to open one; more than one is rare."""
         self._nurseries: list[trio.Nursery] = []
         self._without_tasks: _TaskSignal | None = None
-        self._has_failed = False
+        self._is_cancelled = False
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -137,7 +137,7 @@ class _LateGroup(Group):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._has_failed = True
+            self._is_cancelled = True
             for nursery in self._nurseries:
                 nursery.cancel_scope.cancel()
         if self._hosts:
@@ -165,7 +165,7 @@ class _LateGroup(Group):
         try:
             async with trio.open_nursery() as nursery:
                 self._nurseries.append(nursery)
-                if self._has_failed:
+                if self._is_cancelled:
                     nursery.cancel_scope.cancel()
                 await func(*args)
             self._nurseries.remove(nursery)

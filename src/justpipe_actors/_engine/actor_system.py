@@ -164,7 +164,7 @@ class ActorSystem:
             self._keep_idle(plan)
 
     def release(self) -> None:
-        """Release the reference cycles of a system whose run has ended.
+        """Break the reference cycles of this system; its only run has ended.
 
         perf: otherwise only the garbage collector could free the run (bench: small).
         """

@@ -2,10 +2,12 @@
 
 A coroutine is driven inside the context variables of its invocation, in the task of the
 dispatcher.  Hooks, observers and resources have no context of their own, so a simpler
-driver (``_util/blocking_calls.py``) measures them.  ``failure_of`` tells a failure of the function, a cancellation by the engine and
-a cancellation from outside apart.  Two cases are neither: a defect of the
-engine, and a dispatcher task that was cancelled natively.  The message then becomes a
-dead letter and its run ends; other runs continue.
+driver (``_util/blocking_calls.py``) measures them.
+
+``failure_of`` distinguishes a failure of the function, a cancellation by the engine and
+a cancellation from outside.  Two cases are none of these: a defect of the engine, and a
+dispatcher task that was cancelled natively.  The message then becomes a dead letter and
+its run ends; other runs continue.
 """
 
 from __future__ import annotations
